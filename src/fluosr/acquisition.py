@@ -1,0 +1,201 @@
+"""What goes in: the frames of a movie, still on disk, with the optics and the camera that made them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from fluosr.camera import Camera
+from fluosr.errors import AcquisitionError, MissingMetadataError, OpticsError
+from fluosr.optics.psf import PointSpreadFunction
+
+CHUNK_BYTES = 32 * 2**20
+MINIMUM_FRAMES = 2
+FEW_FRAMES = 20
+
+
+class FrameSource(Protocol):
+    """Frames that stay where they are until asked for, in ADU."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype the frames are stored in."""
+
+    def read(self, indices: Sequence[int] | slice) -> np.ndarray:
+        """(k, Y, X) frames in ADU, stored dtype, in the order asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFrames:
+    """Frames held in an array (or a memory map): (T, Y, X), ADU."""
+
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X)."""
+        t, y, x = self.array.shape
+        return t, y, x
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The array's dtype."""
+        return self.array.dtype
+
+    def read(self, indices: Sequence[int] | slice) -> np.ndarray:
+        """(k, Y, X), ADU."""
+        return np.asarray(self.array[indices if isinstance(indices, slice) else list(indices)])
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSelection:
+    """Some frames and a rectangle of another source; nothing is copied until it is read.
+
+    Args:
+        source: where the frames are.
+        frames: (start, stop, step) in the source's time.
+        window: (y, x, height, width) in the source's pixels.
+    """
+
+    source: FrameSource
+    frames: range
+    window: tuple[int, int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X) of the selection."""
+        return len(self.frames), self.window[2], self.window[3]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The source's dtype."""
+        return self.source.dtype
+
+    def read(self, indices: Sequence[int] | slice) -> np.ndarray:
+        """(k, Y, X), ADU."""
+        chosen = self.frames[indices] if isinstance(indices, slice) else [self.frames[i] for i in indices]
+        y, x, height, width = self.window
+        where = slice(chosen.start, chosen.stop, chosen.step) if _is_forward(chosen) else list(chosen)
+        return self.source.read(where)[:, y : y + height, x : x + width]
+
+
+def _is_forward(chosen: Any) -> bool:
+    return isinstance(chosen, range) and chosen.step > 0 and len(chosen) > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """A movie with the physics that made it: made once, checked once, never guessed.
+
+    Args:
+        frames: (T, Y, X) in ADU, lazy.
+        pixel_size_nm: size of a camera pixel in the sample, nm.
+        psf: point spread function.
+        camera: gain, offset and read noise, and how well they are known.
+        name: what to call the movie (usually the file's name).
+        frame_interval_s: time between frames, seconds; None where unknown.
+        provenance: where the data came from: path, selection, metadata found.
+        warnings: things the reader should know, in plain words.
+
+    Raises:
+        AcquisitionError: fewer than two frames, or fields under 4 pixels.
+        MissingMetadataError: no pixel size.
+        OpticsError: FWHM below the pixel, or PSF larger than the field.
+    """
+
+    frames: FrameSource
+    pixel_size_nm: float
+    psf: PointSpreadFunction
+    camera: Camera
+    name: str = "movie"
+    frame_interval_s: float | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        t, y, x = self.frames.shape
+        if t < MINIMUM_FRAMES:
+            raise AcquisitionError(
+                f"{self.name}: {t} frame(s); a movie needs at least {MINIMUM_FRAMES}. "
+                "Is this one image of a series, or a stack whose time axis is labelled as something else?"
+            )
+        if min(y, x) < 4:
+            raise AcquisitionError(f"{self.name}: the field is {y} x {x} pixels; at least 4 x 4 are needed.")
+        if self.pixel_size_nm is None:
+            raise MissingMetadataError(f"{self.name}: the pixel size is not known; give --pixel-size in nm.")
+        if not (math.isfinite(self.pixel_size_nm) and self.pixel_size_nm > 0):
+            raise MissingMetadataError(f"{self.name}: the pixel size must be positive, got {self.pixel_size_nm} nm.")
+        fwhm = self.psf.fwhm_nm
+        if fwhm < self.pixel_size_nm:
+            raise OpticsError(
+                f"the PSF's FWHM ({fwhm:.4g} nm) is smaller than the pixel ({self.pixel_size_nm:.4g} nm): the camera, "
+                "not diffraction, limits this image. Check --fwhm and --pixel-size: both are in nanometres."
+            )
+        if fwhm > min(y, x) * self.pixel_size_nm:
+            raise OpticsError(
+                f"the PSF's FWHM ({fwhm:.4g} nm) is larger than the field "
+                f"({y * self.pixel_size_nm:.4g} x {x * self.pixel_size_nm:.4g} nm). "
+                "Check --fwhm and --pixel-size (both in nm), or choose a larger --crop."
+            )
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self.frames.shape[0]
+
+    @property
+    def field_shape(self) -> tuple[int, int]:
+        """(Y, X), camera pixels."""
+        return self.frames.shape[1:]
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """The movie once through, a bounded number of bytes at a time.
+
+        Yields:
+            (slice of frame numbers, (k, Y, X) float32 frames in photoelectrons).
+
+        Raises:
+            AcquisitionError: NaN or infinite values, saying in which frame.
+        """
+        t, y, x = self.frames.shape
+        step = max(1, CHUNK_BYTES // (y * x * 4))
+        for start in range(0, t, step):
+            where = slice(start, min(start + step, t))
+            yield where, self.photons(where)
+
+    def photons(self, indices: Sequence[int] | slice) -> np.ndarray:
+        """(k, Y, X) float32 frames in photoelectrons.
+
+        Raises:
+            AcquisitionError: NaN or infinite values, saying in which frame.
+        """
+        raw = self.frames.read(indices)
+        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+            bad = int(np.flatnonzero(~np.isfinite(raw).all(axis=(1, 2)))[0])
+            number = range(self.n_frames)[indices][bad] if isinstance(indices, slice) else indices[bad]
+            raise AcquisitionError(
+                f"{self.name}: frame {number} holds NaN or infinite values. Leave such frames out with --frames, "
+                "or replace the values in the software that wrote them."
+            )
+        return self.camera.to_photons(raw)
+
+    def select(
+        self, *, frames: range | None = None, window: tuple[int, int, int, int] | None = None
+    ) -> Acquisition:
+        """The same movie with fewer frames or a smaller field; nothing is copied.
+
+        Args:
+            frames: frame numbers to keep.
+            window: (y, x, height, width), camera pixels.
+        """
+        t, y, x = self.frames.shape
+        selection = FrameSelection(self.frames, frames or range(t), window or (0, 0, y, x))
+        return replace(self, frames=selection)

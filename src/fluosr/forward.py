@@ -1,0 +1,85 @@
+"""The forward model: emitters, optics and camera composed. Everything that knows the physics imports this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fluosr.camera import Camera
+from fluosr.emitters import Emitters, SteadyEmitters
+from fluosr.optics.operators import ImagingOperator
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardModel:
+    """y = alpha Poisson(A e(x) + b) + noise, e the emitters' fluctuation (paper, models 3 and 4).
+
+    Args:
+        operator: A = U H; its grid says where x lives (extended fine grid).
+        camera: gain, offset, read noise.
+        emitters: how x fluctuates; steady for model (4).
+    """
+
+    operator: ImagingOperator
+    camera: Camera
+    emitters: Emitters = SteadyEmitters()
+
+    def mean(self, fine: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+        """phi(x, b) = A x + b, (K, Y, X) photoelectrons (paper, eq. 2).
+
+        Args:
+            fine: (ny, nx) photons per fine pixel and frame, on the extended grid.
+            background: (Y, X) photons per camera pixel and frame.
+        """
+        return self.operator.forward(fine) + background
+
+    def variance(self, mean: torch.Tensor) -> torch.Tensor:
+        """Variance of one frame under model (4), electrons squared: phi + read_noise^2; same shape as ``mean``."""
+        return mean.clamp_min(0.0) + self.camera.read_noise_e**2
+
+    def covariance_product(self, fine: torch.Tensor, background: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """Cov(y) v in electrons squared, without the matrix:
+
+            Cov = A diag(kappa x) A^T + diag(A x + b) + read_noise^2 I
+
+        Args:
+            fine: (ny, nx) mean emission; background: (Y, X); vector: (1, Y, X), for one drift group.
+
+        Returns:
+            (1, Y, X).
+        """
+        shared = self.operator.forward(self.emitters.fano_factor * fine * self.operator.adjoint(vector))
+        return shared + self.variance(self.mean(fine, background)) * vector
+
+    def frames(
+        self,
+        fine: torch.Tensor,
+        background: torch.Tensor,
+        *,
+        groups: np.ndarray,
+        brightness: np.ndarray,
+        generator: np.random.Generator,
+    ) -> Iterator[np.ndarray]:
+        """One simulated frame after the other, (Y, X) float32 ADU.
+
+        Args:
+            fine: (ny, nx) mean emission, photons per fine pixel and frame.
+            background: (Y, X) photons per camera pixel and frame; bleaches with the emitters.
+            groups: (T,) drift group of each frame.
+            brightness: (T,) relative brightness of each frame (bleaching).
+            generator: source of randomness.
+        """
+        steady = isinstance(self.emitters, SteadyEmitters)
+        still = self.operator.forward(fine) if steady else None
+        emission = fine.cpu().numpy()
+        flat = background.cpu().numpy()
+        for group, level in zip(groups, brightness, strict=True):
+            if still is not None:
+                light = still[group].cpu().numpy() * level
+            else:
+                drawn = torch.as_tensor(self.emitters.sample(emission * level, generator))
+                light = self.operator.forward(drawn.to(self.operator.device, self.operator.dtype))[group].cpu().numpy()
+            yield self.camera.expose(np.clip(light + flat * level, 0.0, None), generator)

@@ -1,0 +1,1 @@
+"""Optics: how light from the fine grid reaches the camera's pixels."""

@@ -1,0 +1,340 @@
+"""A = U H: from emitters on the fine grid to expected photons per camera pixel, with exact adjoint and a proven norm.
+
+Drift lives inside: the operator holds one A per group of frames that share a shift of the sample, so that
+frames are never resampled. ``forward`` returns one image per group.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fluosr.errors import OpticsError
+from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, PointSpreadFunction, gaussian_integrals
+from fluosr.optics.sampling import Grid, margin_for, sum_pool, sum_pool_adjoint
+
+Shifts = Sequence[tuple[float, float]]
+
+
+class ImagingOperator(ABC):
+    """A linear map from the extended fine grid to the camera, one image per drift group.
+
+    Attributes:
+        grid: the fine grid.
+        n_groups: K, groups of frames with a shift of their own.
+    """
+
+    grid: Grid
+    n_groups: int
+
+    @abstractmethod
+    def forward(self, fine: torch.Tensor) -> torch.Tensor:
+        """A x: (ny, nx) photons per fine pixel -> (K, Y, X) photons per camera pixel."""
+
+    @abstractmethod
+    def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
+        """A^T r: (K, Y, X) -> (ny, nx), summed over the groups."""
+
+    @abstractmethod
+    def norms(self) -> np.ndarray:
+        """(K,) float64: for each group |A_k| or a proven upper bound of it."""
+
+    @abstractmethod
+    def spread(self, grains: torch.Tensor) -> torch.Tensor:
+        """G c: (..., ny, nx) weights of grains -> (..., ny, nx) the fine image they make (identity without a grain)."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The working precision."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    @abstractmethod
+    def n_bytes(self) -> int:
+        """Memory the operator itself holds."""
+
+
+class SeparableOperator(ImagingOperator):
+    """A X = A1 X A2^T for a Gaussian PSF: two small matrix products (A1 = U1 H1 G1, Y x ny; A2 likewise).
+
+    Entry (i, j) of A1 is the mass that an emitter at the centre of fine pixel j puts into camera pixel i:
+    the Gaussian integrated over the pixel.
+
+    Args:
+        grid: fine grid with its margin.
+        psf: Gaussian.
+        pixel_size_nm: camera pixel, nm.
+        shifts: (dy, dx) of the sample per group, camera pixels; a positive dy moves the image to larger y.
+        periodic: wrap light around the field (the paper's borders) instead of seeing beyond it; needs margin 0.
+        grain_fwhm_nm: the image is made of Gaussian grains of this width (0: of single fine pixels).
+        dtype, device: where and in which precision to compute.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        psf: GaussianPSF,
+        pixel_size_nm: float,
+        *,
+        shifts: Shifts = ((0.0, 0.0),),
+        periodic: bool = False,
+        grain_fwhm_nm: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if periodic and grid.margin:
+            raise OpticsError("periodic borders and a margin exclude each other: nothing lies beyond a torus.")
+        self.grid = grid
+        self.n_groups = len(shifts)
+        sigma = psf.sigma_nm / pixel_size_nm
+        grain_sigma = grain_fwhm_nm / FWHM_PER_SIGMA / pixel_size_nm * grid.factor
+        self._grains = [_grain_matrix(n, grain_sigma, periodic) for n in grid.shape] if grain_sigma > 0 else None
+        factors: list[torch.Tensor] = []
+        squared = np.ones(self.n_groups)
+        for axis, size in enumerate(grid.field_shape):
+            stack = np.stack([_axis_matrix(size, grid, sigma, shift[axis], periodic) for shift in shifts])
+            if self._grains is not None:
+                stack = stack @ self._grains[axis]
+            squared *= np.linalg.norm(stack, ord=2, axis=(1, 2)) ** 2
+            factors.append(torch.as_tensor(stack, dtype=dtype, device=device))
+        self._norms = np.sqrt(squared)
+        self._rows, self._columns = factors
+        if self._grains is not None:
+            self._grains = [torch.as_tensor(g, dtype=dtype, device=device) for g in self._grains]
+        self._rows_t = self._rows.transpose(1, 2).contiguous()
+        self._columns_t = self._columns.transpose(1, 2).contiguous()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The working precision."""
+        return self._rows.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._rows.device
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the factors, bytes."""
+        grains = sum(g.nbytes for g in self._grains) if self._grains is not None else 0
+        return 2 * (self._rows.nbytes + self._columns.nbytes) + grains
+
+    def forward(self, fine: torch.Tensor) -> torch.Tensor:
+        """A1 X A2^T for every group, (K, Y, X)."""
+        if self.n_groups == 1:
+            return ((self._rows[0] @ fine) @ self._columns_t[0]).unsqueeze(0)
+        return torch.matmul(torch.matmul(self._rows, fine), self._columns_t)
+
+    def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
+        """Sum over groups of A1^T R A2, (ny, nx)."""
+        if self.n_groups == 1:
+            return self._rows_t[0] @ (coarse[0] @ self._columns[0])
+        return torch.matmul(self._rows_t, torch.matmul(coarse, self._columns)).sum(0)
+
+    def norms(self) -> np.ndarray:
+        """|A_k| = |A1_k| |A2_k|, exact (a Kronecker product's norm is the product of the norms)."""
+        return self._norms.copy()
+
+    def spread(self, grains: torch.Tensor) -> torch.Tensor:
+        """G1 C G2^T."""
+        if self._grains is None:
+            return grains
+        return self._grains[0] @ grains @ self._grains[1].T
+
+
+def _axis_matrix(size: int, grid: Grid, sigma: float, shift: float, periodic: bool) -> np.ndarray:
+    """(size, n) float64: mass in camera pixel i from a unit emitter at the centre of fine pixel j, along one axis."""
+    n = (size + 2 * grid.margin) * grid.factor
+    centres = (np.arange(n) + 0.5) / grid.factor - grid.margin + shift
+    edges = np.arange(size, dtype=float)[:, None]
+    if not periodic:
+        return gaussian_integrals(edges, 1.0, centres, sigma)
+    wraps = math.ceil(6.0 * sigma / size) + 1
+    return sum(gaussian_integrals(edges + k * size, 1.0, centres, sigma) for k in range(-wraps, wraps + 1))
+
+
+def _grain_matrix(n: int, sigma: float, periodic: bool) -> np.ndarray:
+    """(n, n) float64: the profile on the fine grid of a unit Gaussian grain at the centre of each fine pixel."""
+    edges = np.arange(n, dtype=float)[:, None]
+    centres = np.arange(n) + 0.5
+    if not periodic:
+        return gaussian_integrals(edges, 1.0, centres, sigma)
+    wraps = math.ceil(6.0 * sigma / n) + 1
+    return sum(gaussian_integrals(edges + k * n, 1.0, centres, sigma) for k in range(-wraps, wraps + 1))
+
+
+class FourierOperator(ImagingOperator):
+    """A = U H by FFT on the extended grid, for any PSF (Airy, measured), with drift as a phase.
+
+    The extended grid's margin is at least the kernel's radius plus the largest shift, so what wraps around never
+    reaches the field.
+
+    Args: as for :class:`SeparableOperator`; ``psf`` may be any.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        psf: PointSpreadFunction,
+        pixel_size_nm: float,
+        *,
+        shifts: Shifts = ((0.0, 0.0),),
+        periodic: bool = False,
+        grain_fwhm_nm: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if periodic and grid.margin:
+            raise OpticsError("periodic borders and a margin exclude each other: nothing lies beyond a torus.")
+        self.grid = grid
+        self.n_groups = len(shifts)
+        self._periodic = periodic
+        ny, nx = grid.shape
+        transfer = np.fft.rfft2(_centred_on_origin(psf.kernel(pixel_size_nm / grid.factor), (ny, nx), periodic))
+        self._grain = None
+        if grain_fwhm_nm > 0:
+            grain_kernel = GaussianPSF(grain_fwhm_nm).kernel(pixel_size_nm / grid.factor)
+            grain = np.fft.rfft2(_centred_on_origin(grain_kernel, (ny, nx), periodic=True))
+            transfer = transfer * grain
+            self._grain = torch.as_tensor(grain).to(device, _complex(dtype))
+        fy, fx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None, :]
+        stack = []
+        for dy, dx in shifts:
+            ramp = np.exp(-2j * np.pi * grid.factor * (fy * dy + fx * dx))
+            if (dy or dx) and ny % 2 == 0:
+                ramp[ny // 2] = np.cos(np.pi * grid.factor * dy) * np.exp(-2j * np.pi * grid.factor * fx[0] * dx)
+            if (dy or dx) and nx % 2 == 0:
+                ramp[:, -1] = ramp[:, 0] * np.cos(np.pi * grid.factor * dx)
+            stack.append(transfer * ramp)
+        self._norms = np.array([_aliased_norm(t, grid) for t in stack])
+        self._transfer = torch.as_tensor(np.stack(stack)).to(device, _complex(dtype))
+        self._dtype = dtype
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The working precision."""
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._transfer.device
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the transfer functions, bytes."""
+        return self._transfer.nbytes
+
+    def forward(self, fine: torch.Tensor) -> torch.Tensor:
+        """U H_k x cropped to the field, (K, Y, X)."""
+        blurred = torch.fft.irfft2(torch.fft.rfft2(fine) * self._transfer, s=self.grid.shape)
+        return sum_pool(self.grid.crop(blurred), self.grid.factor)
+
+    def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
+        """Sum over groups of H_k^T U^T r, (ny, nx)."""
+        spread = self.grid.embed(sum_pool_adjoint(coarse, self.grid.factor))
+        return torch.fft.irfft2((torch.fft.rfft2(spread) * self._transfer.conj()).sum(0), s=self.grid.shape)
+
+    def norms(self) -> np.ndarray:
+        """Exact for periodic borders; else a bound: cropping to the field cannot raise the norm of the torus operator."""
+        return self._norms.copy()
+
+    def spread(self, grains: torch.Tensor) -> torch.Tensor:
+        """G c on the extended grid's torus."""
+        if self._grain is None:
+            return grains
+        return torch.fft.irfft2(torch.fft.rfft2(grains) * self._grain, s=self.grid.shape)
+
+
+def _complex(dtype: torch.dtype) -> torch.dtype:
+    return torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
+def _centred_on_origin(kernel: np.ndarray, shape: tuple[int, int], periodic: bool) -> np.ndarray:
+    """The kernel on a torus of ``shape`` with its middle on pixel (0, 0); wrapped where allowed."""
+    radius = kernel.shape[0] // 2
+    if not periodic and 2 * radius + 1 > min(shape):
+        raise OpticsError("the PSF is larger than the field with its margin; choose a larger field.")
+    origin = np.zeros(shape)
+    axes = [np.arange(-radius, radius + 1) % n for n in shape]
+    np.add.at(origin, np.ix_(*axes), kernel)
+    return origin
+
+
+def _aliased_norm(transfer: np.ndarray, grid: Grid) -> float:
+    """|U H| on a torus: U folds L x L frequencies onto one, and each fold acts alone (a rank-one map of its aliases).
+
+    |U H|^2 = max over coarse frequencies of sum over their aliases of |u h|^2 / L^2, u the transform of the L x L sum.
+    """
+    ny, nx = grid.shape
+    factor = grid.factor
+    full = np.abs(transfer) ** 2
+    mirrored = full[(-np.arange(ny)) % ny][:, 1 : (nx + 1) // 2][:, ::-1]
+    full = np.concatenate([full, mirrored], axis=1)
+    box_y, box_x = (_box_transfer(n, factor) ** 2 for n in (ny, nx))
+    energy = full * box_y[:, None] * box_x[None, :]
+    folded = energy.reshape(factor, ny // factor, factor, nx // factor).sum(axis=(0, 2))
+    return float(np.sqrt(folded.max() / factor**2))
+
+
+def _box_transfer(n: int, factor: int) -> np.ndarray:
+    box = np.zeros(n)
+    box[:factor] = 1.0
+    return np.abs(np.fft.fft(box))
+
+
+def imaging_operator(
+    field_shape: tuple[int, int],
+    factor: int,
+    psf: PointSpreadFunction,
+    pixel_size_nm: float,
+    *,
+    shifts: Shifts = ((0.0, 0.0),),
+    periodic: bool = False,
+    grain_fwhm_nm: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> ImagingOperator:
+    """The operator that suits the PSF: matrix products for a Gaussian, FFT for any other.
+
+    Args:
+        field_shape: (Y, X), camera pixels.
+        factor: L.
+        psf: point spread function.
+        pixel_size_nm: camera pixel, nm.
+        shifts: (dy, dx) of the sample per drift group, camera pixels.
+        periodic: the paper's periodic borders.
+        grain_fwhm_nm: width of the grains the image is made of, nm; 0 for single fine pixels.
+        dtype, device: precision and place.
+
+    Raises:
+        OpticsError: the PSF does not fit the field.
+    """
+    largest = max(max(abs(dy), abs(dx)) for dy, dx in shifts)
+    if isinstance(psf, GaussianPSF):
+        margin = 0 if periodic else margin_for(psf.reach_nm, pixel_size_nm) + math.ceil(largest)
+        kind: type[SeparableOperator] | type[FourierOperator] = SeparableOperator
+    else:
+        reach = (psf.kernel(pixel_size_nm / factor).shape[0] // 2) / factor
+        margin = 0 if periodic else math.ceil(reach + largest)
+        kind = FourierOperator
+    return kind(
+        Grid(field_shape, factor, margin),
+        psf,  # type: ignore[arg-type]
+        pixel_size_nm,
+        shifts=shifts,
+        periodic=periodic,
+        grain_fwhm_nm=grain_fwhm_nm,
+        dtype=dtype,
+        device=device,
+    )

@@ -1,0 +1,50 @@
+"""What comes out: the super-resolved image with everything needed to judge and repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Reconstruction:
+    """The result of one method on one acquisition.
+
+    Args:
+        image: (L Y, L X) float32, photons per fine pixel and frame. Fine pixel (i, j) covers
+            [i, i+1) x [j, j+1) / L camera pixels.
+        background: (Y, X) float32, photons per camera pixel and frame.
+        mean: (Y, X) float32, the mean frame, photons per camera pixel and frame.
+        expected: (Y, X) float32, what the forward model says the mean frame should be for this image and background.
+        standard_error: (Y, X) float32, standard deviation of the noise of ``mean``, photons.
+        pixel_size_nm: size of a fine pixel, nm.
+        factor: L.
+        method: the method's name.
+        parameters: every parameter with the value used, automatic ones included.
+        halves: two reconstructions from independent halves of the frames, for the resolution; each like ``image``.
+        uncertainty: (L Y, L X) float32 standard deviation of ``image``, where the method has one.
+        history: named curves over the iterations, for the report.
+        choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}.
+        warnings: what the reader should know, in plain words.
+        citations: BibTeX entries of what was used.
+        finished: False when the run was stopped early.
+    """
+
+    image: np.ndarray
+    background: np.ndarray
+    mean: np.ndarray
+    expected: np.ndarray
+    standard_error: np.ndarray
+    pixel_size_nm: float
+    factor: int
+    method: str
+    parameters: dict[str, Any]
+    halves: tuple[np.ndarray, np.ndarray] | None = None
+    uncertainty: np.ndarray | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
+    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    citations: list[str] = field(default_factory=list)
+    finished: bool = True
