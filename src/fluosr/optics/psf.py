@@ -170,7 +170,7 @@ class MeasuredPSF:
         """Diameter of the disk that holds all pixels of the (fourfold interpolated) image above half its maximum, nm."""
         from scipy.ndimage import zoom
 
-        fine = zoom(self.image, 4, order=3)
+        fine = zoom(self.image, 4, order=3, mode="grid-constant", grid_mode=True)  # a fine pixel is a quarter exactly
         return 2.0 * math.sqrt(float((fine > fine.max() / 2).sum()) / math.pi) / 4.0 * self.pixel_size_nm
 
     @cached_property

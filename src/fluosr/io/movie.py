@@ -1,0 +1,284 @@
+"""From a file or an array, and what is known of the microscope, to an Acquisition: nothing is guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fluosr.acquisition import Acquisition, ArrayFrames, FrameSelection, FrameSource
+from fluosr.camera import Camera
+from fluosr.errors import AcquisitionError, ImageReadError, MissingMetadataError, UsageError
+from fluosr.io.tiff import TiffMovie, open_tiff
+from fluosr.optics.psf import AiryPSF, GaussianPSF, MeasuredPSF, PointSpreadFunction
+
+StrPath = str | os.PathLike[str]
+
+FINGERPRINT_BYTES = 2**20
+SAMPLED_FRAMES = 16
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+def open_movie(
+    path_or_array: StrPath | np.ndarray | FrameSource,
+    *,
+    pixel_size_nm: float | None = None,
+    fwhm_nm: float | None = None,
+    na: float | None = None,
+    wavelength_nm: float | None = None,
+    psf: PointSpreadFunction | np.ndarray | StrPath | None = None,
+    psf_pixel_size_nm: float | None = None,
+    gain: float | None = None,
+    offset: float | None = None,
+    read_noise: float | None = None,
+    crop: tuple[int, int, int, int] | str | None = None,
+    frames: slice | range | str | None = None,
+    time_axis: str | None = None,
+    channel: int | None = None,
+    z: int | None = None,
+    frame_interval_s: float | None = None,
+) -> Acquisition:
+    """A movie with its optics and camera, frames left where they are until asked for.
+
+    Args:
+        path_or_array: a TIFF file, a (T, Y, X) array in ADU, or any source of frames.
+        pixel_size_nm: camera pixel in the sample, nm; by default the file's.
+        fwhm_nm: full width at half maximum of a Gaussian PSF, nm; this, or ``na`` with ``wavelength_nm``, or ``psf``.
+        na: numerical aperture.
+        wavelength_nm: emission wavelength, nm.
+        psf: a PSF, the (y, x) image of a bead, or a TIFF file with one (of a z stack the sharpest plane is taken).
+        psf_pixel_size_nm: pixel of that image, nm; by default its file's.
+        gain: ADU per photoelectron. What is not given of the camera is estimated from the movie.
+        offset: grey value without light, ADU.
+        read_noise: electrons rms.
+        crop: (y, x, height, width) or "y,x,height,width", camera pixels.
+        frames: which frames: a slice, a range, or "start:stop[:step]".
+        time_axis: the file's axis that is time, where it is labelled otherwise.
+        channel: which channel, from 0.
+        z: which plane, from 0.
+        frame_interval_s: seconds; by default the file's.
+
+    Raises:
+        ImageReadError: the file cannot be read.
+        MissingMetadataError: pixel size, PSF or the meaning of an axis is neither given nor in the file.
+        UsageError: options that exclude each other, or a crop or frames outside the movie.
+        AcquisitionError, OpticsError: as Acquisition.
+    """
+    _check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
+    movie, name, provenance = _open_source(path_or_array, time_axis, channel, z, keep_cut=_has_stop(frames))
+    warnings = list(movie.warnings)
+    chosen = _choose_frames(frames, movie.frames.shape[0], name)
+    window = _choose_window(crop, movie.frames.shape[1:], name)
+    source: FrameSource = movie.frames
+    if frames is not None or crop is not None:
+        source = FrameSelection(movie.frames, chosen, window)
+    pixel = _require_metadata(name, movie, pixel_size_nm, any(v is not None for v in (fwhm_nm, na, psf)))
+    stated = movie.pixel_size_nm
+    if stated is not None and abs(pixel / stated - 1.0) > PIXEL_SIZE_TOLERANCE:
+        warnings.append(f"The file says {stated:.5g} nm per pixel; {pixel:.5g} nm was given and is used.")
+    point_spread = _choose_psf(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm, warnings)
+    interval = movie.frame_interval_s if frame_interval_s is None else frame_interval_s
+    acquisition = Acquisition(  # checks the field and the optics before the frames are read for the camera
+        frames=source,
+        pixel_size_nm=pixel,
+        psf=point_spread,
+        camera=Camera(),
+        name=name,
+        frame_interval_s=interval * chosen.step if interval is not None else None,
+        provenance={**provenance, "frames": [chosen.start, chosen.stop, chosen.step], "crop": list(window)},
+    )
+    if offset is None and _holds_negative(source):
+        warnings.append(
+            "The movie holds negative values: was its background subtracted, or its offset? Photon numbers, noise and "
+            "weights are trustworthy only for raw frames; say --offset (ADU) if it is known."
+        )
+    camera = _choose_camera(source, gain, offset, read_noise, warnings)
+    return replace(acquisition, camera=camera, warnings=tuple(warnings))
+
+
+def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, psf_pixel_size_nm: Any) -> None:
+    given = [
+        option
+        for option, value in (("--fwhm", fwhm_nm), ("--na with --wavelength", na), ("--psf", psf))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other: each of them says what the PSF is. Give one.")
+    if (na is None) != (wavelength_nm is None):
+        missing, there = ("--wavelength", "--na") if wavelength_nm is None else ("--na", "--wavelength")
+        raise UsageError(f"{there} needs {missing}: only both give the width of the PSF.")
+    if psf_pixel_size_nm is not None and psf is None:
+        raise UsageError("--psf-pixel-size is the pixel of the image given with --psf; none was given.")
+
+
+def _open_source(
+    given: StrPath | np.ndarray | FrameSource, time_axis: str | None, channel: int | None, z: int | None, keep_cut: bool
+) -> tuple[TiffMovie, str, dict[str, Any]]:
+    """The movie, its name, and where it came from."""
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        movie = open_tiff(path, time_axis=time_axis, channel=channel, z=z, allow_truncated=keep_cut)
+        size, fingerprint = _fingerprint(path)
+        provenance = {"path": str(path.absolute()), "bytes": size, "fingerprint": fingerprint, **movie.metadata}
+        return movie, re.sub(r"(\.ome)?\.[^.]+$", "", path.name) or path.name, provenance
+    if any(value is not None for value in (time_axis, channel, z)):
+        raise UsageError("time_axis, channel and z choose axes of a file; an array is (T, Y, X) already.")
+    frames = given if hasattr(given, "read") and hasattr(given, "shape") else _frames_of(given)
+    if len(frames.shape) != 3:
+        raise AcquisitionError(f"a movie is (T, Y, X), got shape {tuple(frames.shape)}.")
+    head = np.ascontiguousarray(frames.read(slice(0, 1)))
+    provenance = {
+        "path": None,
+        "bytes": int(np.prod(frames.shape, dtype=object)) * frames.dtype.itemsize,
+        "fingerprint": hashlib.sha256(repr((frames.shape, frames.dtype.str)).encode() + head.tobytes()).hexdigest(),
+        "axes": "TYX",
+    }
+    return TiffMovie(frames, None, None, "TYX"), "array", provenance
+
+
+def _frames_of(given: Any) -> ArrayFrames:
+    array = np.asanyarray(given)
+    if array.ndim != 3 or array.dtype.kind not in "buif":
+        raise AcquisitionError(
+            f"a movie is a (T, Y, X) array of integers or real numbers, got shape {array.shape} of {array.dtype}."
+        )
+    return ArrayFrames(array)
+
+
+def _fingerprint(path: Path) -> tuple[int, str]:
+    """(bytes, sha256 of the size and of the first and last MiB): tells another movie of the same name at no cost."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(str(size).encode() + file.read(FINGERPRINT_BYTES))
+            file.seek(max(size - FINGERPRINT_BYTES, 0))
+            digest.update(file.read(FINGERPRINT_BYTES))
+    except OSError as error:
+        raise ImageReadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return size, digest.hexdigest()
+
+
+def _require_metadata(name: str, movie: TiffMovie, pixel_size_nm: float | None, has_psf: bool) -> float:
+    """The pixel size, nm; an error names all that is missing at once."""
+    missing = []
+    pixel = movie.pixel_size_nm if pixel_size_nm is None else float(pixel_size_nm)
+    if pixel is None:
+        sizes = movie.metadata.get("pixel_sizes_nm")
+        found = f" (the file says {sizes[0]:.5g} x {sizes[1]:.5g} nm, not square)" if sizes else ""
+        missing.append(f"the pixel size{found}: give --pixel-size (nm)")
+    if not has_psf:
+        missing.append("the point spread function: give --fwhm (nm), or --na and --wavelength (nm), or --psf FILE")
+    if pixel is None or missing:
+        raise MissingMetadataError(f"{name}: not known, and never guessed: {'; '.join(missing)}.")
+    return pixel
+
+
+def _parse_frames(frames: slice | range | str) -> slice:
+    if isinstance(frames, str):
+        match = re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*(?::\s*(\d*)\s*)?", frames)
+        if not match:
+            raise UsageError(f"--frames is start:stop or start:stop:step, such as 0:500; got {frames!r}.")
+        start, stop, step = (int(text) if text else None for text in match.groups())
+        return slice(start, stop, step)
+    if isinstance(frames, range):
+        return slice(frames.start, frames.stop, frames.step)
+    if isinstance(frames, slice):
+        return frames
+    raise UsageError(f"frames is a slice, a range, or text such as '0:500'; got {frames!r}.")
+
+
+def _has_stop(frames: slice | range | str | None) -> bool:
+    """Named to the last one, whole frames of a file that is cut short may be used."""
+    return frames is not None and _parse_frames(frames).stop is not None
+
+
+def _choose_frames(frames: slice | range | str | None, n_frames: int, name: str) -> range:
+    wanted = slice(None) if frames is None else _parse_frames(frames)
+    try:
+        chosen = range(n_frames)[wanted]
+        stop = n_frames if wanted.stop is None else int(wanted.stop)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: frames {frames!r} cannot be understood: {error}.") from error
+    if stop > n_frames or len(chosen) == 0 or chosen.step < 1:
+        raise UsageError(
+            f"{name}: frames {frames if isinstance(frames, str) else wanted} cannot be taken; "
+            f"there are {n_frames} (0 to {n_frames - 1}), start must lie before stop, and the step be 1 or more."
+        )
+    return chosen
+
+
+def _choose_window(crop: Sequence[int] | str | None, field: tuple[int, int], name: str) -> tuple[int, int, int, int]:
+    if crop is None:
+        return 0, 0, *field
+    try:
+        parts = [int(part) for part in (crop.split(",") if isinstance(crop, str) else crop)]
+        y, x, height, width = parts
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--crop is y,x,height,width in camera pixels, such as 0,0,64,64; got {crop!r}.") from error
+    if min(y, x) < 0 or min(height, width) < 1 or y + height > field[0] or x + width > field[1]:
+        raise UsageError(
+            f"{name}: the crop y={y}, x={x}, {height} x {width} pixels leaves the field of {field[0]} x {field[1]}."
+        )
+    return y, x, height, width
+
+
+def _choose_psf(
+    fwhm_nm: float | None,
+    na: float | None,
+    wavelength_nm: float | None,
+    psf: PointSpreadFunction | np.ndarray | StrPath | None,
+    psf_pixel_size_nm: float | None,
+    warnings: list[str],
+) -> PointSpreadFunction:
+    if fwhm_nm is not None:
+        return GaussianPSF(float(fwhm_nm))
+    if na is not None and wavelength_nm is not None:
+        return AiryPSF(float(na), float(wavelength_nm))
+    if isinstance(psf, PointSpreadFunction):
+        return psf
+    if isinstance(psf, str | os.PathLike):
+        return _read_psf(Path(psf), psf_pixel_size_nm, warnings)
+    if psf_pixel_size_nm is None:
+        raise MissingMetadataError("the pixel size of the measured PSF is not known; give --psf-pixel-size (nm).")
+    return MeasuredPSF(np.asarray(psf), float(psf_pixel_size_nm))
+
+
+def _read_psf(path: Path, pixel_size_nm: float | None, warnings: list[str]) -> MeasuredPSF:
+    """The bead in a TIFF; of a stack the plane with the largest sum of squares, where the light is least spread."""
+    stack = open_tiff(path, time_axis="any")
+    pixel = stack.pixel_size_nm if pixel_size_nm is None else float(pixel_size_nm)
+    if pixel is None:
+        raise MissingMetadataError(f"{path}: the pixel size of the PSF is not known; give --psf-pixel-size (nm).")
+    n_planes = stack.frames.shape[0]
+    sharpness = [float(np.square(stack.frames.read([i])[0].astype(float)).sum()) for i in range(n_planes)]
+    best = int(np.argmax(sharpness))
+    if n_planes > 1:
+        warnings.append(f"The PSF file holds {n_planes} planes; the sharpest, plane {best}, is used.")
+    return MeasuredPSF(stack.frames.read([best])[0], pixel, source=str(path))
+
+
+def _holds_negative(source: FrameSource) -> bool:
+    if source.dtype.kind not in "if":
+        return False
+    n_frames = source.shape[0]
+    numbers = np.unique(np.linspace(0, n_frames - 1, min(n_frames, SAMPLED_FRAMES)).astype(int)).tolist()
+    return any(bool((source.read([number]) < 0).any()) for number in numbers)
+
+
+def _choose_camera(
+    source: FrameSource, gain: float | None, offset: float | None, read_noise: float | None, warnings: list[str]
+) -> Camera:
+    if gain is not None and offset is not None and read_noise is not None:
+        certainty = tuple((name, "given") for name in ("gain_adu_per_e", "offset_adu", "read_noise_e"))
+        return Camera(float(gain), float(offset), float(read_noise), certainty)
+    from fluosr.corrections.camera_estimate import estimate_camera
+
+    camera, found = estimate_camera(source, gain=gain, offset=offset, read_noise=read_noise)
+    warnings.extend(found)
+    return camera

@@ -1,0 +1,57 @@
+"""The judgement every reconstruction gets without truth: resolution from its halves, residuals from its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fluosr.quality.residuals import Residuals, residual_map
+from fluosr.quality.resolution import Criterion, RingCorrelation, fourier_ring_correlation
+from fluosr.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """How far to trust a reconstruction.
+
+    Args:
+        resolution: Fourier ring correlation of two independent halves; None where the method made no halves.
+        residuals: what the forward model leaves unexplained.
+        resolution_reason: why ``resolution`` is None, in plain words; None otherwise.
+    """
+
+    resolution: RingCorrelation | None
+    residuals: Residuals
+    resolution_reason: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """All figures without maps and curves, for the run's record."""
+        if self.resolution is None:
+            resolution: dict[str, Any] = {"resolution_nm": None, "reason": self.resolution_reason}
+        else:
+            resolution = self.resolution.describe()
+        return {"resolution": resolution, "residuals": self.residuals.describe()}
+
+
+def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Quality:
+    """Resolution and residuals of a reconstruction, without truth.
+
+    The halves hold half the light each, so their agreement understates a little what the whole movie resolves.
+
+    Args:
+        reconstruction: what to judge.
+        criterion: threshold of the ring correlation.
+
+    Returns:
+        Both judgements; where one is not possible it says why.
+
+    Raises:
+        UsageError: images of the reconstruction whose shapes do not fit each other.
+    """
+    residuals = residual_map(reconstruction)
+    if reconstruction.halves is None:
+        reason = "no resolution was measured: that takes two reconstructions from separate halves of the frames"
+        return Quality(None, residuals, reason)
+    first, second = reconstruction.halves
+    resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
+    return Quality(resolution, residuals)

@@ -1,0 +1,87 @@
+"""A movie of a known sample: the forward model run on it, frame by frame, with its truth kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fluosr.camera import Camera
+from fluosr.emitters import Emitters, PoissonEmitters, bleaching_curve
+from fluosr.forward import ForwardModel
+from fluosr.optics.operators import imaging_operator
+from fluosr.optics.psf import GaussianPSF, PointSpreadFunction
+from fluosr.simulate.argo import ArgoPhantom
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedMovie:
+    """A sample and the microscope that films it (paper, section 5.1).
+
+    Args:
+        phantom: what lies under the microscope.
+        factor: L, fine pixels per camera pixel along each axis.
+        psf: point spread function.
+        n_frames: T.
+        peak_photons: brightest expected photons per camera pixel and frame of the lines alone.
+        background_fraction: mean background relative to the peak; it varies smoothly over the field by half of itself.
+        frame_interval_s: seconds.
+        bleaching_time_s: mean time an emitter stays bright, seconds; None for no bleaching.
+        camera: gain, offset, read noise.
+        emitters: how the emitters fluctuate.
+        drift_px: (T, 2) (y, x) shift of the sample per frame, camera pixels; None for none.
+        seed: of every random draw.
+    """
+
+    phantom: ArgoPhantom
+    factor: int = 6
+    psf: PointSpreadFunction = GaussianPSF(324.0)
+    n_frames: int = 500
+    peak_photons: float = 30.0
+    background_fraction: float = 0.1
+    frame_interval_s: float = 0.01
+    bleaching_time_s: float | None = 20.0
+    camera: Camera = Camera(gain_adu_per_e=4.0, offset_adu=100.0, read_noise_e=0.5)
+    emitters: Emitters = PoissonEmitters()
+    drift_px: np.ndarray | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        shifts, groups = [(0.0, 0.0)], np.zeros(self.n_frames, int)
+        if self.drift_px is not None:
+            unique, groups = np.unique(np.asarray(self.drift_px, float), axis=0, return_inverse=True)
+            shifts = [(float(dy), float(dx)) for dy, dx in unique]
+        operator = imaging_operator(
+            self.phantom.field_shape, self.factor, self.psf, self.phantom.pixel_size_nm, shifts=shifts
+        )
+        emission = torch.as_tensor(self.phantom.render(operator.grid), dtype=operator.dtype)
+        still = operator.forward(emission)
+        object.__setattr__(self, "_model", ForwardModel(operator, self.camera, self.emitters))
+        object.__setattr__(self, "_groups", groups.reshape(-1))
+        object.__setattr__(self, "_emission", emission * (self.peak_photons / float(still.max())))
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(L Y, L X) float32, mean emission over the movie, photons per fine pixel and frame."""
+        return self._model.operator.grid.crop(self._emission).numpy()
+
+    @property
+    def background(self) -> np.ndarray:
+        """(Y, X) float32, mean background over the movie, photons per camera pixel and frame: one slow wave."""
+        height, width = self.phantom.field_shape
+        y = (np.arange(height) + 0.5)[:, None] / height
+        x = (np.arange(width) + 0.5)[None, :] / max(width, 1)
+        wave = 1.0 + 0.25 * np.cos(np.pi * y) + 0.25 * np.sin(2 * np.pi * x * max(1.0, width / height / 4))
+        return (self.background_fraction * self.peak_photons * wave).astype(np.float32)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """T frames of (Y, X), float32 ADU, one at a time."""
+        return self._model.frames(
+            self._emission,
+            torch.as_tensor(self.background),
+            groups=self._groups,
+            brightness=bleaching_curve(self.n_frames, self.frame_interval_s, self.bleaching_time_s),
+            generator=np.random.default_rng(self.seed),
+        )

@@ -1,0 +1,1 @@
+"""Solvers: general algorithms that know nothing of microscopes."""
