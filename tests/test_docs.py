@@ -1,7 +1,7 @@
 """Everything a document shows is run: its Python blocks, its ``$ fluosr`` lines, and its links are followed.
 
-The blocks of one file run in the order they stand in, in one namespace and one empty folder that holds a small ``movie.tif``.
-A block whose fence says ``no-run`` (```` ```bash no-run ````) is shown and not run.
+The blocks of one file run in the order they stand in, in one namespace and one folder that holds a small ``movie.tif``
+and nothing else. A block whose fence says ``no-run`` (```` ```bash no-run ````) is shown and not run.
 """
 
 from __future__ import annotations

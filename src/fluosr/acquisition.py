@@ -13,7 +13,7 @@ from fluosr.camera import Camera
 from fluosr.errors import AcquisitionError, MissingMetadataError, OpticsError
 from fluosr.optics.psf import PointSpreadFunction
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 8 * 2**20  # of float32 frames; reading holds a few copies of it
 MINIMUM_FRAMES = 2
 FEW_FRAMES = 20
 

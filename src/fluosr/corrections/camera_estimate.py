@@ -229,17 +229,24 @@ def _usable_pixels(stats: PairStatistics) -> tuple[np.ndarray, np.ndarray, list[
     # Where the offset is low, noise below zero is cut off: the variance is too small there. Photon counts have honest
     # zeros, so this asks for enough brighter pixels before it leaves out the dark ones.
     brighter = good & (stats.at_floor < 0.01)
-    if (
-        (good & ~brighter).any()
-        and brighter.sum() >= 4 * MINIMUM_PIXELS
-        and np.ptp(np.percentile(stats.mean[brighter], (5, 95))) > 0.3 * np.ptp(np.percentile(stats.mean[good], (5, 95)))
-    ):
-        good = brighter
+    if (good & ~brighter).any():
+        if brighter.sum() >= 4 * MINIMUM_PIXELS and _spread(stats.mean[brighter]) > 0.3 * _spread(stats.mean[good]):
+            good = brighter
+        elif (zeros := float(stats.at_floor[good].mean())) > 0.02:
+            warnings.append(
+                f"{zeros:.0%} of the values are zero. If these are counts of photons, that is as it should be; if a "
+                "background was subtracted, the noise below zero was cut off and the gain estimated from the rest is too high."
+            )
     mean, variance = stats.mean[good], stats.variance[good]
     if mean.size > MAXIMUM_PIXELS:
         chosen = np.random.default_rng(0).choice(mean.size, MAXIMUM_PIXELS, replace=False)
         mean, variance = mean[chosen], variance[chosen]
     return mean, variance, warnings
+
+
+def _spread(values: np.ndarray) -> float:
+    low, high = np.percentile(values, (5, 95))
+    return float(high - low)
 
 
 def _rounding(stats: PairStatistics) -> float:

@@ -99,14 +99,11 @@ class SeparableOperator(ImagingOperator):
         grain_sigma = grain_fwhm_nm / FWHM_PER_SIGMA / pixel_size_nm * grid.factor
         self._grains = [_grain_matrix(n, grain_sigma, periodic) for n in grid.shape] if grain_sigma > 0 else None
         factors: list[torch.Tensor] = []
-        squared = np.ones(self.n_groups)
         for axis, size in enumerate(grid.field_shape):
             stack = np.stack([_axis_matrix(size, grid, sigma, shift[axis], periodic) for shift in shifts])
             if self._grains is not None:
                 stack = stack @ self._grains[axis]
-            squared *= np.linalg.norm(stack, ord=2, axis=(1, 2)) ** 2
             factors.append(torch.as_tensor(stack, dtype=dtype, device=device))
-        self._norms = np.sqrt(squared)
         self._rows, self._columns = factors
         if self._grains is not None:
             self._grains = [torch.as_tensor(g, dtype=dtype, device=device) for g in self._grains]
@@ -143,7 +140,8 @@ class SeparableOperator(ImagingOperator):
 
     def norms(self) -> np.ndarray:
         """|A_k| = |A1_k| |A2_k|, exact (a Kronecker product's norm is the product of the norms)."""
-        return self._norms.copy()
+        rows, columns = (f.double().cpu().numpy() for f in (self._rows, self._columns))
+        return np.linalg.norm(rows, ord=2, axis=(1, 2)) * np.linalg.norm(columns, ord=2, axis=(1, 2))
 
     def spread(self, grains: torch.Tensor) -> torch.Tensor:
         """G1 C G2^T."""

@@ -1,0 +1,179 @@
+"""FluoGAN with its discriminator (paper, eqs. 14-15 with delta = 1).
+
+Rounds of k_D Adam steps on the discriminator and k_G proximal steps on image and background. The data term keeps its
+exact expectation; only the discriminator's part is sampled, with the gradient through the Poisson draw replaced by the
+gradient at the draw (eqs. 18-19).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fluosr.methods.base import Run
+from fluosr.methods.fluogan.problem import GeneratorProblem
+from fluosr.methods.fluogan.setup import Setup
+from fluosr.networks.discriminator import Discriminator, gradient_penalty
+from fluosr.solvers.fista import Fista, FistaState
+
+STAGE = "image with discriminator"
+
+
+class AdversarialFit:
+    """The two players and everything needed to go on bit for bit.
+
+    Args:
+        setup: data, operator, parameters.
+        problem: the generator's smooth part; its units are those of the mean frame.
+        point: where to start, the solution at delta = 0.
+        seed: of weights, batches and simulated frames.
+    """
+
+    def __init__(self, setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], seed: int) -> None:
+        self.setup, self.problem = setup, problem
+        self.parameters = setup.parameters
+        self.device = problem.mean.device
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        self.picker = torch.Generator().manual_seed(seed + 1)
+        weights = torch.Generator().manual_seed(seed + 2)
+        self.discriminator = Discriminator(setup.acquisition.field_shape, weights).to(self.device)
+        self.adam = torch.optim.Adam(
+            self.discriminator.parameters(),
+            lr=self.parameters.discriminator_rate,
+            betas=(0.5, 0.9),
+            capturable=self.device.type == "cuda",
+        )
+        self.state = FistaState.start(point)
+        self.fista = Fista(problem)
+        self.round = 0
+        self._used = torch.as_tensor(setup.used).to(self.device)
+        # Frames are judged as deviations from the mean frame, in units of one frame's typical noise: the slope of 1 that
+        # the penalty asks for then means the same at any exposure.
+        self._centre = setup.data(None)[0]
+        inverse = setup.frame_weight[setup.frame_weight > 0]
+        self._scale = float(inverse.median()) ** -0.5 if inverse.numel() else 1.0
+        counts = torch.as_tensor(setup.counts.sum(0)).to(self.device)
+        self._frames_total = int(counts.sum())
+        self.curves: dict[str, list[float]] = {"discriminator loss": [], "gradient penalty": [], "discriminator's slope": []}
+
+    def run_round(self) -> None:
+        """k_D steps of the discriminator, then k_G steps of the generator."""
+        for _ in range(self.parameters.discriminator_steps):
+            self.train_discriminator()
+        for _ in range(self.parameters.generator_steps):
+            self.fista.advance(self.state, self.generator_gradient())
+        self.round += 1
+
+    def train_discriminator(self) -> None:
+        """One Adam step on (15)."""
+        real, groups = self.real_batch()
+        with torch.no_grad():
+            simulated = self.simulate(groups)
+        share = torch.rand((len(groups), 1, 1), generator=self.generator, device=self.device)
+        mixed = share * real + (1 - share) * simulated
+        penalty = gradient_penalty(self.discriminator, mixed)
+        distance = self.discriminator(simulated).mean() - self.discriminator(real).mean()
+        loss = distance + self.parameters.gradient_penalty * penalty
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        self.curves["discriminator loss"].append(float(distance.detach()))
+        self.curves["gradient penalty"].append(float(penalty.detach()))
+
+    def generator_gradient(self) -> list[torch.Tensor]:
+        """Gradient of (14) at the extrapolated point: the data term exactly, the discriminator's from one batch.
+
+        The data term is counted per movie (weights hold the number of frames), the discriminator per frame: its part is
+        multiplied by the number of frames, so that delta keeps the paper's meaning.
+        """
+        blocks = self.state.extrapolated
+        expected = self.problem.expected(blocks)
+        slope = self.problem.slope(expected)
+        groups = self.pick_groups()
+        judged = self.simulate(groups, expected).requires_grad_(True)
+        (pull,) = torch.autograd.grad(self.discriminator(judged).sum(), judged)
+        per_frame = pull / (len(groups) * self._scale)
+        slope.index_add_(0, groups, per_frame, alpha=-self.parameters.discriminator_weight * self._frames_total)
+        self.curves["discriminator's slope"].append(float(pull.flatten(1).norm(dim=1).mean()))
+        return self.problem.pull_back(slope, blocks[1])
+
+    def pick_groups(self) -> torch.Tensor:
+        """(B,) drift groups of randomly picked frames."""
+        numbers = torch.randint(self._frames_total, (self.parameters.batch,), generator=self.picker)
+        return torch.as_tensor(self.setup.group_of_frame[numbers.numpy()]).to(self.device)
+
+    def real_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, Y, X) normalised frames picked at random from the movie, and their drift groups (B,)."""
+        numbers = torch.randint(self._frames_total, (self.parameters.batch,), generator=self.picker).numpy()
+        frames = self.setup.acquisition.photons([int(n) for n in numbers])
+        groups = torch.as_tensor(self.setup.group_of_frame[numbers]).to(self.device)
+        return self.normalise(torch.as_tensor(np.ascontiguousarray(frames)).to(self.device), groups), groups
+
+    def simulate(self, groups: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, Y, X) normalised frames of model (4) for the current image, one for each group in ``groups``."""
+        if expected is None:
+            expected = self.problem.expected(self.state.point)
+        flux = expected.clamp_min(0.0)[groups]
+        frames = torch.poisson(flux, generator=self.generator)
+        read_noise = self.setup.acquisition.camera.read_noise_e
+        if read_noise:
+            frames += read_noise * torch.randn(flux.shape, generator=self.generator, device=self.device)
+        return self.normalise(frames, groups)
+
+    def normalise(self, frames: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+        """Deviation from the mean frame in units of a frame's noise; unused pixels show none."""
+        return torch.where(self._used, (frames - self._centre[groups]) / self._scale, 0.0)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything that changes, for a checkpoint."""
+        named = {f"fista.{key}": value.clone() for key, value in self.state.tensors().items()}
+        named |= {f"net.{key}": value.clone() for key, value in self.discriminator.state_dict().items()}
+        for index, moments in self.adam.state_dict()["state"].items():
+            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named["generator"], named["picker"] = self.generator.get_state(), self.picker.get_state()
+        named["round"] = torch.tensor([self.round])
+        for key, curve in self.curves.items():
+            named[f"curve.{key}"] = torch.tensor(curve, dtype=torch.float64)
+        return named
+
+    def restore(self, named: dict[str, torch.Tensor]) -> None:
+        """Back from :meth:`tensors`."""
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
+
+        self.state = FistaState.from_tensors({k: v.to(self.device) if k != "scalars" else v for k, v in part("fista.").items()})
+        self.discriminator.load_state_dict(part("net."))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in part("adam.").items():
+            index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        self.generator.set_state(named["generator"])
+        self.picker.set_state(named["picker"])
+        self.round = int(named["round"])
+        self.curves = {key: value.tolist() for key, value in part("curve.").items()}
+
+
+def fit_adversarial(
+    setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], run: Run
+) -> tuple[list[torch.Tensor], dict[str, list[float]]]:
+    """Run all rounds from a solution at delta = 0.
+
+    Returns:
+        [grains, background coefficients] at the last proximal point, and the curves.
+
+    Raises:
+        StopRequested: the user asked to stop; the state is kept.
+    """
+    fit = AdversarialFit(setup, problem, point, run.seed)
+    kept = run.recall(STAGE)
+    if kept is not None:
+        fit.restore(kept)
+    total = setup.parameters.adversarial_iterations
+    while fit.round < total:
+        fit.run_round()
+        if fit.round % 5 == 0 or fit.round == total:
+            run.progress(STAGE, fit.round, total)
+            run.keep(STAGE, fit.tensors())
+    return fit.state.point, fit.curves

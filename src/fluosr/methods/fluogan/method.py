@@ -1,0 +1,225 @@
+"""FluoGAN from end to end: statistics, regularisation, image, discriminator, halves."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fluosr.acquisition import FEW_FRAMES, Acquisition
+from fluosr.errors import ReconstructionInterrupted
+from fluosr.methods.base import Run, StopRequested
+from fluosr.methods.fluogan import regularisation
+from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
+from fluosr.methods.fluogan.adversarial import fit_adversarial
+from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
+from fluosr.methods.fluogan.setup import Setup, estimate, prepare
+from fluosr.reconstruction import Reconstruction
+from fluosr.solvers.fista import Fista, FistaState
+from fluosr.statistics import gather
+
+SAFE_POINT = 50  # iterations between two safe points
+NOTHING_HERE = 4.0  # smallest z-score of structure that counts as something
+
+
+def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Run) -> Reconstruction:
+    """Fit image and background to the movie.
+
+    Args:
+        acquisition: the movie with its optics and camera.
+        parameters: see :class:`FluoganParameters`.
+        run: progress, stopping, checkpoints.
+
+    Returns:
+        Image in photons per fine pixel and frame, background in photons per camera pixel and frame.
+
+    Raises:
+        AcquisitionError, OpticsError, MemoryLimitError: the input does not allow it.
+        ReconstructionInterrupted: stopped before there was an image.
+    """
+    total = acquisition.n_frames
+    read = 0
+
+    def advance(frames: int) -> None:
+        nonlocal read
+        read += frames
+        run.progress("reading the movie", read, total)
+
+    statistics = gather(acquisition, advance)
+    setup = prepare(acquisition, parameters, run, statistics)
+    if total < FEW_FRAMES:
+        setup.warnings.append(f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}.")
+    stages = 1 + 2 * parameters.halves
+    run.estimate(estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup)))
+    progress: dict[str, list[torch.Tensor]] = {}
+    curves: dict[str, list[float]] = {}
+    halves = None
+    finished = True
+    choice = regularisation.Choice(parameters.sparsity or 0.0, parameters.smoothness or 0.0, ([], []), ([], []))
+    try:
+        choice = regularisation.choose(setup, run)
+        problem = setup.problem(choice.sparsity, choice.smoothness)
+        progress["image"] = _solve(setup, problem, "image", run, curves)
+        if parameters.discriminator:
+            point, more = fit_adversarial(setup, problem, progress["image"], run)
+            progress["image"] = point
+            curves |= more
+        if parameters.halves:
+            halves = tuple(
+                setup.image(_solve(setup, setup.problem(choice.sparsity, choice.smoothness, half), f"half {half + 1}", run))
+                for half in (0, 1)
+            )
+    except StopRequested:
+        finished = False
+        blocks = _latest(run)
+        if blocks is None:
+            raise ReconstructionInterrupted(
+                "stopped before there was an image. What was computed is kept: continue with --resume."
+            ) from None
+        progress["image"] = [b.to(setup.operator.device) for b in blocks]
+    return _result(setup, progress["image"], choice, curves, halves, finished)
+
+
+def _solve(
+    setup: Setup, problem: object, stage: str, run: Run, curves: dict[str, list[float]] | None = None
+) -> list[torch.Tensor]:
+    """One FISTA run with safe points, resumed where it stood."""
+    kept = run.recall(stage)
+    device = setup.operator.device
+    if kept is not None:
+        state = FistaState.from_tensors({k: v.to(device) if k != "scalars" else v for k, v in kept.items() if k != "curve"})
+        objective = kept["curve"].tolist()
+    else:
+        state, objective = FistaState.start(problem.start()), []  # type: ignore[attr-defined]
+    fista, total = Fista(problem), setup.parameters.iterations  # type: ignore[arg-type]
+    while state.iteration < total:
+        for _ in range(min(SAFE_POINT, total - state.iteration)):
+            fista.advance(state)
+        objective.append(problem.misfit(state.point) / max(1, int(setup.used.sum())))  # type: ignore[attr-defined]
+        run.progress(stage, state.iteration, total)
+        run.keep(stage, state.tensors() | {"curve": torch.tensor(objective, dtype=torch.float64)})
+    if curves is not None:
+        curves["misfit per pixel"] = objective
+    return state.point
+
+
+def _latest(run: Run) -> list[torch.Tensor] | None:
+    for stage, prefix in ((ADVERSARIAL, "fista."), ("image", "")):
+        kept = run.recall(stage)
+        if kept is not None:
+            return [kept[f"{prefix}point.{i}"] for i in (0, 1)]
+    return None
+
+
+def _result(
+    setup: Setup,
+    blocks: list[torch.Tensor],
+    choice: regularisation.Choice,
+    curves: dict[str, list[float]],
+    halves: tuple[np.ndarray, ...] | None,
+    finished: bool,
+) -> Reconstruction:
+    problem = setup.problem(choice.sparsity, choice.smoothness)
+    counts = setup.counts.sum(0)
+    share = torch.as_tensor(counts / counts.sum(), dtype=problem.mean.dtype, device=problem.mean.device)[:, None, None]
+    expected = (problem.expected(blocks) * share).sum(0).cpu().numpy()
+    mean = (problem.mean * share).sum(0).cpu().numpy()
+    with np.errstate(divide="ignore"):
+        error = np.sqrt((1.0 / (setup.frame_weight.cpu().numpy() * counts[:, None, None]) * share.cpu().numpy() ** 2).sum(0))
+    image, background = setup.image(blocks), setup.background(blocks)
+    if setup.parameters.data_term == "paper":
+        # The paper's term weighs all pixels alike; the map is judged by each pixel's own noise all the same.
+        read = setup.acquisition.camera.read_noise_e
+        error = np.sqrt(setup.excess * (np.clip(expected, 0, None) + read**2) / counts.sum())
+        error = np.where(setup.used, np.maximum(error, 1e-12), np.inf)
+    warnings = [*setup.acquisition.warnings, *setup.warnings]
+    structure = _structure(setup, image, background, error)
+    if structure < NOTHING_HERE:
+        warnings.append(
+            "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
+            "Whatever the image shows is not evidence of structure."
+        )
+    if not finished:
+        warnings.append("The run was stopped early: the image has not converged. Continue with --resume.")
+    parameters = setup.parameters.model_dump() | {
+        "factor": setup.factor,
+        "grain_nm": setup.grain_nm,
+        "sparsity": choice.sparsity,
+        "smoothness": choice.smoothness,
+        "background_spacing_nm": setup.notes["background_spacing_nm"],
+    }
+    uncertainty = None
+    if halves is not None:
+        uncertainty = _uncertainty(halves[0], halves[1], setup)
+    return Reconstruction(
+        image=image,
+        background=background,
+        mean=mean.astype(np.float32),
+        expected=expected.astype(np.float32),
+        standard_error=error.astype(np.float32),
+        pixel_size_nm=setup.acquisition.pixel_size_nm / setup.factor,
+        factor=setup.factor,
+        method="fluogan",
+        parameters=parameters,
+        halves=None if halves is None else (halves[0], halves[1]),
+        uncertainty=uncertainty,
+        history=curves,
+        choices=_choices(setup, choice) | {"structure": {"value": structure, "why": "significance of the image, sd"}},
+        warnings=warnings,
+        citations=[CITATION],
+        finished=finished,
+    )
+
+
+def _structure(setup: Setup, image: np.ndarray, background: np.ndarray, error: np.ndarray) -> float:
+    """How many standard deviations the image's light stands above the noise of the mean frame, where it is brightest.
+
+    The light the image sends to the camera, compared with the noise of a patch of the PSF's size.
+    """
+    from scipy.ndimage import uniform_filter
+
+    fine = setup.operator.grid.embed(torch.as_tensor(image).to(setup.operator.device))
+    # The image is made of grains already: an operator without grains would blur it once, ours would twice; what counts
+    # here is its light per patch, so pooling is enough.
+    factor = setup.factor
+    light = setup.operator.grid.crop(fine).cpu().numpy().reshape(image.shape[0] // factor, factor, -1, factor).sum((1, 3))
+    side = max(1, round(setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm))
+    variance = np.where(np.isfinite(error), error, np.nanmax(np.where(np.isfinite(error), error, 0.0))) ** 2
+    signal = uniform_filter(light, side, mode="nearest")
+    noise = np.sqrt(uniform_filter(variance, side, mode="nearest") / side**2)
+    # The brightest of many patches is a few sigma high by chance: that expectation is taken off.
+    patches = max(2.0, image.size / (factor * side) ** 2)
+    return float((signal / np.maximum(noise, 1e-12)).max() - np.sqrt(2 * np.log(patches)))
+
+
+def _uncertainty(first: np.ndarray, second: np.ndarray, setup: Setup) -> np.ndarray:
+    """(L Y, L X) standard deviation of the whole movie's image: half the difference of the halves, locally averaged."""
+    from scipy.ndimage import gaussian_filter
+
+    width = max(1.0, setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm * setup.factor / 6.0)
+    return np.sqrt(gaussian_filter((first - second) ** 2, width, mode="nearest")).astype(np.float32) / 2
+
+
+def _choices(setup: Setup, choice: regularisation.Choice) -> dict[str, dict[str, object]]:
+    given = setup.parameters
+    rows: dict[str, dict[str, object]] = {}
+    if given.factor is None:
+        rows["factor"] = {"value": setup.factor, "why": "about 18 fine pixels on the PSF's FWHM"}
+    if given.grain_nm is None:
+        rows["grain_nm"] = {"value": setup.grain_nm, "why": "a sixth of the PSF's FWHM"}
+    for name, curve, unit in (
+        ("sparsity", choice.sparsity_curve, "lambda_1 / noise of the gradient"),
+        ("smoothness", choice.smoothness_curve, "smoothing length of the background, camera pixels"),
+    ):
+        if curve[0]:
+            rows[name] = {
+                "value": getattr(choice, name),
+                "why": "each half of the frames predicts the other best",
+                "x": curve[0],
+                "y": curve[1],
+                "x_label": unit,
+                "y_label": "held-out error per pixel",
+            }
+    for name in ("excess_noise", "bad_pixels"):
+        if name in setup.notes:
+            rows[name] = {"value": setup.notes[name], "why": "measured on the movie"}
+    return rows

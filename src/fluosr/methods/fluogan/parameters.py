@@ -1,0 +1,76 @@
+"""FluoGAN's parameters and the paper's values of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fluosr.methods.base import MethodParameters
+
+
+class FluoganParameters(MethodParameters):
+    """Everything that can be set. None means: chosen from the data, without any truth; the report shows the choice."""
+
+    factor: int | None = Field(None, ge=1, le=32, description="fine pixels per camera pixel along each axis (L)")
+    iterations: int = Field(3000, ge=1, description="FISTA iterations of the image without discriminator")
+    discriminator: bool = Field(False, description="go on with the discriminator of the paper (delta = 1)")
+    adversarial_iterations: int = Field(300, ge=1, description="iterations with the discriminator")
+    sparsity: float | None = Field(
+        None, ge=0, description="lambda_1 in units of the noise of the data term's gradient (scale-free)"
+    )
+    smoothness: float | None = Field(
+        None, ge=0, description="smoothing length of the background in camera pixels: lambda_2 = length^2 x median weight"
+    )
+    grain_nm: float | None = Field(
+        None, ge=0, description="FWHM of the grains the image is made of, nm; 0: single fine pixels; default FWHM / 6"
+    )
+    background_spacing_nm: float | None = Field(
+        None, ge=0, description="distance of the background's spline knots, nm; 0: one free value per camera pixel"
+    )
+    data_term: Literal["mean-weighted", "paper"] = Field(
+        "mean-weighted", description="weight pixels by their noise, or all alike with the variance term of eq. (14)"
+    )
+    data_weight: float = Field(1.0, gt=0, description="gamma of eq. (14)")
+    borders: Literal["open", "periodic"] = Field("open", description="see light from beyond the field, or wrap around")
+    drift: bool = Field(True, description="estimate drift and put it into the operator")
+    bad_pixels: bool = Field(True, description="leave hot, dead and saturated pixels out")
+    halves: bool = Field(True, description="reconstruct two halves of the frames for the resolution figure")
+    batch: int = Field(32, ge=2, description="frames per batch (B)")
+    discriminator_rate: float = Field(1e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)")
+    discriminator_weight: float = Field(1.0, ge=0, description="delta of eq. (14)")
+    gradient_penalty: float = Field(10.0, ge=0, description="lambda of eq. (15)")
+    generator_steps: int = Field(1, ge=1, description="k_G, steps on image and background per round")
+    discriminator_steps: int = Field(1, ge=1, description="k_D, steps on the discriminator per round")
+
+
+# What the paper states (Table 1, sections 4.1, 4.4 and 5). It states neither lambda_1, lambda_2, gamma nor lambda: these
+# stay automatic or at the values above.
+PAPER = {
+    "factor": 6,
+    "discriminator": True,
+    "iterations": 1000,
+    "adversarial_iterations": 5000,
+    "grain_nm": 0.0,
+    "background_spacing_nm": 0.0,
+    "data_term": "paper",
+    "borders": "periodic",
+    "drift": False,
+    "batch": 32,
+    "discriminator_rate": 1e-6,
+    "discriminator_weight": 1.0,
+    "generator_steps": 1,
+    "discriminator_steps": 1,
+}
+
+CITATION = """@article{Cachia2023FluoGAN,
+  title = {Fluorescence image deconvolution microscopy via generative adversarial learning ({FluoGAN})},
+  author = {Cachia, Mayeul and Stergiopoulou, Vasiliki and Calatroni, Luca and Schaub, Sebastien and
+            Blanc-F{\\'e}raud, Laure},
+  journal = {Inverse Problems},
+  volume = {39},
+  number = {5},
+  pages = {054006},
+  year = {2023},
+  doi = {10.1088/1361-6420/acc889}
+}"""

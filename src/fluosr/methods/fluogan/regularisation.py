@@ -1,0 +1,106 @@
+"""lambda_1 and lambda_2 without truth: each half of the frames predicts the other.
+
+The image fitted to the even frames is compared with the mean of the odd ones, and the other way round. Both halves
+see the same sample, bleaching and drift, but independent noise: the prediction error is smallest where the fit
+neither follows the noise nor misses the light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from fluosr.methods.base import Run
+from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, Setup
+from fluosr.solvers.fista import Fista, FistaState
+
+SPARSITIES = (2.8, 1.4, 0.7, 0.35, 0.18)
+SMOOTHNESSES = (0.3, 3.0)
+ITERATIONS = 150  # per value, each started from the last: prediction settles long before the finest detail does
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen values and the curves they were read from.
+
+    Attributes:
+        sparsity, smoothness: see :meth:`Setup.problem`.
+        sparsity_curve, smoothness_curve: (values, held-out error per pixel) tried; empty where the value was given.
+    """
+
+    sparsity: float
+    smoothness: float
+    sparsity_curve: tuple[list[float], list[float]]
+    smoothness_curve: tuple[list[float], list[float]]
+
+
+def iterations_needed(setup: Setup) -> int:
+    """Iterations that :func:`choose` will run."""
+    parameters = setup.parameters
+    count = len(SPARSITIES) * (parameters.sparsity is None) + len(SMOOTHNESSES) * (parameters.smoothness is None)
+    return 2 * ITERATIONS * count
+
+
+def choose(setup: Setup, run: Run) -> Choice:
+    """Pick both values; what the user gave is kept.
+
+    Raises:
+        StopRequested: the user asked to stop.
+    """
+    parameters = setup.parameters
+    smoothness = DEFAULT_SMOOTHNESS_PX if parameters.smoothness is None else parameters.smoothness
+    kept = run.recall("choice")
+    if kept is not None:
+        values = kept["values"].tolist()
+        first, second = kept["sparsity_curve"].tolist(), kept["smoothness_curve"].tolist()
+        return Choice(values[0], values[1], (first[0], first[1]), (second[0], second[1]))
+    total = iterations_needed(setup)
+    done = 0
+
+    def held_out_error(candidates: list[tuple[float, float]]) -> list[float]:
+        nonlocal done
+        errors = [0.0] * len(candidates)
+        for half in (0, 1):
+            state = None
+            unseen, count = setup.data(1 - half)
+            weight = setup.frame_weight * count[:, None, None]
+            pixels = max(1, int((weight > 0).sum()))
+            for index, (sparsity, smooth) in enumerate(candidates):
+                problem = setup.problem(sparsity, smooth, half)
+                state = FistaState.start(state.point if state else problem.start())
+                fista = Fista(problem)
+                for _ in range(ITERATIONS):
+                    fista.advance(state)
+                    done += 1
+                    if done % 25 == 0:
+                        run.progress("choosing the regularisation", done, total)
+                        run.check()
+                residual = problem.expected(state.point) - unseen
+                errors[index] += float((weight * residual * residual).sum()) / pixels / 2
+        return errors
+
+    sparsity, sparsity_curve = parameters.sparsity, ([], [])
+    if sparsity is None:
+        errors = held_out_error([(value, smoothness) for value in SPARSITIES])
+        sparsity = SPARSITIES[errors.index(min(errors))]
+        sparsity_curve = (list(SPARSITIES), errors)
+    smoothness_curve = ([], [])
+    if parameters.smoothness is None:
+        errors = held_out_error([(sparsity, value) for value in SMOOTHNESSES])
+        tried = dict(zip(SMOOTHNESSES, errors, strict=True))
+        if sparsity_curve[0]:
+            tried[smoothness] = min(sparsity_curve[1])
+        smoothness = min(tried, key=tried.__getitem__)
+        ordered = sorted(tried)
+        smoothness_curve = (ordered, [tried[value] for value in ordered])
+    choice = Choice(sparsity, smoothness, sparsity_curve, smoothness_curve)
+    run.keep(
+        "choice",
+        {
+            "values": torch.tensor([sparsity, smoothness], dtype=torch.float64),
+            "sparsity_curve": torch.tensor(sparsity_curve, dtype=torch.float64),
+            "smoothness_curve": torch.tensor(smoothness_curve, dtype=torch.float64),
+        },
+    )
+    return choice

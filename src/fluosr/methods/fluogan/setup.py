@@ -1,0 +1,305 @@
+"""From a movie to FluoGAN's problem: statistics, drift, unused pixels, weights, operator, and what all of it will cost."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from fluosr.acquisition import Acquisition
+from fluosr.errors import MemoryLimitError, OpticsError
+from fluosr.methods.base import Estimate, Run
+from fluosr.methods.fluogan.background import BackgroundBasis
+from fluosr.methods.fluogan.parameters import FluoganParameters
+from fluosr.methods.fluogan.problem import GeneratorProblem
+from fluosr.optics.operators import ImagingOperator, imaging_operator
+from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF
+from fluosr.solvers.fista import Fista, FistaState
+from fluosr.statistics import MovieStatistics
+
+FINE_PIXELS_PER_FWHM = 18.0  # the paper's 324 nm at 100 / 6 nm is 19.4
+GRAINS_PER_FWHM = 6.0
+KNOTS_PER_FWHM = 0.4
+DEFAULT_SMOOTHNESS_PX = 1.0
+LARGEST_DRIFT_PX = 3.0
+IMAGE_BUFFERS = 12  # fine images alive at once at the peak of an iteration
+
+
+def automatic_factor(fwhm_nm: float, pixel_size_nm: float) -> int:
+    """L that puts about 18 fine pixels on the PSF's FWHM, between 1 and 12."""
+    return int(min(12, max(1, round(FINE_PIXELS_PER_FWHM * pixel_size_nm / fwhm_nm))))
+
+
+@dataclass(eq=False)
+class Setup:
+    """Everything fixed before the first iteration.
+
+    Attributes:
+        acquisition, parameters, statistics: what it was made from.
+        factor: L.
+        operator: A G with its drift groups.
+        basis: the background's.
+        means: (2, K, Y, X) mean frame of each half in each group, photoelectrons.
+        counts: (2, K) frames in each.
+        frame_weight: (K, Y, X) inverse variance of one frame; 0 where the pixel is not used.
+        group_of_frame: (T,) drift group of each frame.
+        excess: measured noise variance over the model's.
+        noise_per_weight: standard deviation of the data term's gradient at a fine pixel, for unit weight.
+        grain_nm: FWHM of the grains.
+        used: (Y, X) bool, pixels that take part.
+        warnings: plain words.
+        notes: what the automatic parts found.
+    """
+
+    acquisition: Acquisition
+    parameters: FluoganParameters
+    statistics: MovieStatistics
+    factor: int
+    operator: ImagingOperator
+    basis: BackgroundBasis
+    means: np.ndarray
+    counts: np.ndarray
+    frame_weight: torch.Tensor
+    group_of_frame: np.ndarray
+    excess: float
+    noise_per_weight: float
+    grain_nm: float
+    used: np.ndarray
+    warnings: list[str] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def problem(self, sparsity: float, smoothness: float, half: int | None = None) -> GeneratorProblem:
+        """The generator's problem on all frames, or on one half of them.
+
+        Args:
+            sparsity: lambda_1 in units of the noise of the data term's gradient.
+            smoothness: the background's smoothing length, camera pixels.
+            half: 0 (even frames), 1 (odd frames), None (all).
+        """
+        mean, count = self.data(half)
+        weight = self.frame_weight * count[:, None, None]
+        typical = float(weight.sum(0)[torch.as_tensor(self.used)].median()) if self.used.any() else 1.0
+        gamma = self.parameters.data_weight
+        return GeneratorProblem(
+            self.operator,
+            self.basis,
+            mean,
+            weight * gamma,
+            sparsity * self.noise_per_weight * math.sqrt(typical),
+            smoothness**2 * typical,
+            variance_term=self.parameters.data_term == "paper",
+        )
+
+    def data(self, half: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """(K, Y, X) mean frames and (K,) counts of a half, or of all frames."""
+        if half is None:
+            total = np.maximum(self.counts.sum(0), 1)
+            mean = (self.means * self.counts[:, :, None, None]).sum(0) / total[:, None, None]
+            counts = self.counts.sum(0)
+        else:
+            mean, counts = self.means[half], self.counts[half]
+        like = {"dtype": self.frame_weight.dtype, "device": self.frame_weight.device}
+        return torch.as_tensor(mean.astype(np.float32)).to(**like), torch.as_tensor(counts).to(**like)
+
+    def image(self, blocks: list[torch.Tensor]) -> np.ndarray:
+        """(L Y, L X) float32 photons per fine pixel and frame."""
+        spread = self.operator.grid.crop(self.operator.spread(blocks[0]))
+        return spread.clamp_min(0.0).cpu().numpy().astype(np.float32)
+
+    def background(self, blocks: list[torch.Tensor]) -> np.ndarray:
+        """(Y, X) float32 photons per camera pixel and frame."""
+        return self.basis.image(blocks[1]).cpu().numpy().astype(np.float32)
+
+
+def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, statistics: MovieStatistics) -> Setup:
+    """Build the :class:`Setup`.
+
+    Raises:
+        MemoryLimitError: the fine grid needs more memory than there is.
+        OpticsError: PSF, pixel and factor do not fit.
+    """
+    warnings: list[str] = []
+    notes: dict[str, object] = {}
+    pixel, psf = acquisition.pixel_size_nm, acquisition.psf
+    factor = parameters.factor or automatic_factor(psf.fwhm_nm, pixel)
+    notes["factor"] = factor
+    grain = psf.fwhm_nm / GRAINS_PER_FWHM if parameters.grain_nm is None else parameters.grain_nm
+    if grain >= psf.fwhm_nm:
+        raise OpticsError(f"grains of {grain:.4g} nm are no finer than the PSF ({psf.fwhm_nm:.4g} nm): nothing would be gained.")
+    check_memory(acquisition.field_shape, factor, psf.reach_nm / pixel, device=run.device)
+    used = np.ones(acquisition.field_shape, bool)
+    if parameters.bad_pixels:
+        used = _usable_pixels(statistics, psf.fwhm_nm / pixel, warnings, notes)
+    labels, shifts = np.zeros(statistics.counts.shape[1], int), [(0.0, 0.0)]
+    if parameters.drift:
+        labels, shifts = _drift_groups(statistics, psf.fwhm_nm / pixel, used, warnings, notes)
+    means, counts = statistics.grouped(labels)
+    operator = imaging_operator(
+        acquisition.field_shape,
+        factor,
+        psf,
+        pixel,
+        shifts=shifts,
+        periodic=parameters.borders == "periodic",
+        grain_fwhm_nm=grain,
+        device=run.device,
+    )
+    spacing = psf.fwhm_nm / KNOTS_PER_FWHM if parameters.background_spacing_nm is None else parameters.background_spacing_nm
+    basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
+    excess = statistics.excess_noise(acquisition.camera.read_noise_e)
+    notes["excess_noise"] = excess
+    if excess > 1.5:
+        warnings.append(
+            f"The frames fluctuate {excess:.1f} times more than photon and read noise explain: blinking emitters, or a gain "
+            "that is off. The error map allows for it."
+        )
+    notes["background_spacing_nm"], notes["grain_nm"] = spacing, grain
+    weight = _frame_weight(means, counts, acquisition, parameters, excess, used)
+    probe = torch.zeros(operator.grid.shape, dtype=operator.dtype, device=operator.device)
+    probe[operator.grid.shape[0] // 2, operator.grid.shape[1] // 2] = 1.0
+    noise = math.sqrt(float((operator.forward(probe)[0] ** 2).sum()))
+    return Setup(
+        acquisition,
+        parameters,
+        statistics,
+        factor,
+        operator,
+        basis,
+        means,
+        counts,
+        torch.as_tensor(weight).to(operator.device),
+        labels[statistics.block_of_frame()],
+        excess,
+        noise,
+        grain,
+        used,
+        warnings,
+        notes,
+    )
+
+
+def _frame_weight(
+    means: np.ndarray,
+    counts: np.ndarray,
+    acquisition: Acquisition,
+    parameters: FluoganParameters,
+    excess: float,
+    used: np.ndarray,
+) -> np.ndarray:
+    """(K, Y, X) float32: 1 / variance of one frame, from the model at the smoothed mean; 0 where unused."""
+    from scipy.ndimage import gaussian_filter
+
+    mean = (means * counts[:, :, None, None]).sum(0) / np.maximum(counts.sum(0), 1)[:, None, None]
+    # Noise in the weights would bias the fit towards dark pixels: the mean is smoothed within the PSF first.
+    width = 0.5 * acquisition.psf.fwhm_nm / FWHM_PER_SIGMA / acquisition.pixel_size_nm
+    smooth = np.stack([gaussian_filter(m, width, mode="nearest") for m in mean]).clip(0.0)
+    variance = smooth + acquisition.camera.read_noise_e**2
+    # A pixel that never saw a photon is not known to be infinitely dark: it may hold up to about one count in all.
+    variance = np.maximum(variance, max(1.0 / counts.sum(), 1e-2 * float(variance.mean()), 1e-12))
+    if parameters.data_term == "paper":
+        variance = np.full_like(variance, np.median(variance))
+    return np.where(used, 1.0 / (excess * variance), 0.0).astype(np.float32)
+
+
+def _usable_pixels(
+    statistics: MovieStatistics, fwhm_px: float, warnings: list[str], notes: dict[str, object]
+) -> np.ndarray:
+    from fluosr.corrections.pixels import find_bad_pixels
+
+    bad = find_bad_pixels(
+        statistics.mean,
+        statistics.variance,
+        statistics.maximum,
+        n_frames=statistics.n_frames,
+        saturated_fraction=statistics.at_ceiling,
+        fwhm_px=fwhm_px,
+    )
+    warnings += bad.warnings()
+    notes["bad_pixels"] = int(bad.mask.sum())
+    return ~bad.mask
+
+
+def _drift_groups(
+    statistics: MovieStatistics, fwhm_px: float, used: np.ndarray, warnings: list[str], notes: dict[str, object]
+) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    from fluosr.corrections.drift import estimate_drift, group
+
+    blocks = statistics.counts.shape[1]
+    if blocks < 2:
+        return np.zeros(blocks, int), [(0.0, 0.0)]
+    drift = estimate_drift(
+        statistics.block_means(), statistics.counts.sum(0), fwhm_px=fwhm_px, pixel_weight=used.astype(float)
+    )
+    notes["drift_px"] = drift.shifts.round(3).tolist()
+    if not drift.significant:
+        return np.zeros(blocks, int), [(0.0, 0.0)]
+    warnings += drift.warnings()
+    labels, shifts = group(drift)
+    if drift.range_px > LARGEST_DRIFT_PX:
+        warnings.append("A drift above 3 pixels is hard to follow: check the residual map, or cut the movie with --frames.")
+    return labels, [(float(dy), float(dx)) for dy, dx in shifts]
+
+
+def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float) -> int:
+    """Bytes at the peak: fine images, the operator's factors and the movie's statistics."""
+    margin = 2 * math.ceil(reach_px)
+    ny, nx = ((n + margin) * factor for n in field_shape)
+    y, x = field_shape
+    factors = 8 * (3 * (y * ny + x * nx) + 2 * (ny * ny + nx * nx))
+    return 4 * IMAGE_BUFFERS * ny * nx + factors + 4 * 110 * y * x
+
+
+def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, device: str) -> None:
+    """Refuse before anything is allocated.
+
+    Raises:
+        MemoryLimitError: more than nine tenths of what is free would be needed; names the largest factor that fits.
+    """
+    if not str(device).startswith("cpu"):
+        available = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 2**62
+    else:
+        available = available_memory()
+    needed = memory_needed(field_shape, factor, reach_px)
+    if needed <= 0.9 * available:
+        return
+    fitting = max((f for f in range(1, factor) if memory_needed(field_shape, f, reach_px) <= 0.9 * available), default=0)
+    advice = f"--factor {fitting} fits" if fitting else "no factor fits"
+    raise MemoryLimitError(
+        f"a factor of {factor} on {field_shape[0]} x {field_shape[1]} pixels needs about {needed / 2**30:.1f} GiB, "
+        f"{available / 2**30:.1f} GiB are free: {advice}; or choose a smaller --crop."
+    )
+
+
+def available_memory() -> int:
+    """Free memory in bytes."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def estimate(setup: Setup, iterations: int) -> Estimate:
+    """Time a few iterations and multiply."""
+    problem = setup.problem(1.0, DEFAULT_SMOOTHNESS_PX)
+    state, fista = FistaState.start(problem.start()), Fista(problem)
+    fista.advance(state)
+    started = time.perf_counter()
+    trials = 3
+    for _ in range(trials):
+        fista.advance(state)
+    seconds = (time.perf_counter() - started) / trials * iterations
+    reach = setup.acquisition.psf.reach_nm / setup.acquisition.pixel_size_nm
+    return Estimate(seconds, memory_needed(setup.acquisition.field_shape, setup.factor, reach))
+
+
+def is_separable(setup: Setup) -> bool:
+    """Whether the operator is two matrix products."""
+    return isinstance(setup.acquisition.psf, GaussianPSF)
