@@ -102,6 +102,42 @@ def open_movie(
     return replace(acquisition, camera=camera, warnings=tuple(warnings))
 
 
+def describe_movie(path: StrPath, **options: Any) -> list[str]:
+    """What a movie file is and what still has to be given, in lines of plain words.
+
+    Args:
+        path: the file.
+        options: crop, frames, time_axis, channel, z, as for :func:`open_movie`.
+
+    Raises:
+        ImageReadError, MissingMetadataError, UsageError: as :func:`open_movie`.
+    """
+    from fluosr.corrections.camera_estimate import estimate_camera
+
+    axes = {name: options.get(name) for name in ("time_axis", "channel", "z")}
+    movie, name, provenance = _open_source(path, *axes.values(), keep_cut=_has_stop(options.get("frames")))
+    t, y, x = movie.frames.shape
+    lines = [
+        f"{name}: {t} frames of {y} x {x} pixels, {movie.frames.dtype}, axes {movie.axes}",
+        f"size: {provenance['bytes'] / 2**20:.1f} MB",
+        "pixel size: "
+        + (f"{movie.pixel_size_nm:.5g} nm" if movie.pixel_size_nm else "not in the file; give --pixel-size (nm)"),
+        "frame interval: " + (f"{movie.frame_interval_s:.4g} s" if movie.frame_interval_s else "not in the file"),
+    ]
+    chosen = _choose_frames(options.get("frames"), t, name)
+    source = FrameSelection(movie.frames, chosen, _choose_window(options.get("crop"), (y, x), name))
+    sample = source.read(slice(0, len(chosen), max(1, len(chosen) // SAMPLED_FRAMES)))
+    low, middle, high = np.percentile(sample, [0.1, 50, 99.9])
+    lines.append(f"grey values: {low:.5g} (darkest), {middle:.5g} (median), {high:.5g} (brightest) ADU")
+    if len(chosen) >= 2 and np.isfinite(sample).all():
+        camera, notes = estimate_camera(source, gain=None, offset=None, read_noise=None)
+        lines += [f"camera {key}: {text}" for key, text in camera.certainty]
+        lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {note}" for note in movie.warnings]
+    lines.append("still to be given: --fwhm (nm), or --na with --wavelength (nm), or --psf FILE")
+    return lines
+
+
 def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, psf_pixel_size_nm: Any) -> None:
     given = [
         option

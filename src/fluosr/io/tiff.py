@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fluosr.acquisition import FrameSource
+from fluosr.machine import available_memory_bytes
 from fluosr.errors import AcquisitionError, FluosrError, ImageReadError, MissingMetadataError, UsageError
 from fluosr.io.calibration import Calibration, read_calibration
 from fluosr.io.directories import Directories, walk
@@ -219,19 +220,6 @@ def open_tiff(
                 raise ImageReadError(message)
             notes.append(message)
     return _movie(frames, stack, calibration, label, notes)
-
-
-def available_memory_bytes() -> int:
-    """Memory that a new array may take without swapping, bytes; what Linux says, else the physical memory."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        return int(re.search(r"MemAvailable:\s*(\d+) kB", text)[1]) * 1024  # type: ignore[index]
-    except (OSError, TypeError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 4 * 2**30
 
 
 @dataclass(frozen=True, eq=False)

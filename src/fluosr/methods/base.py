@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fluosr.acquisition import Acquisition
+from fluosr.errors import UsageError
 from fluosr.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
@@ -136,11 +138,6 @@ class Method:
         Raises:
             UsageError: unknown preset or parameter, or a value out of range; says which and what is allowed.
         """
-        from pydantic import ValidationError
-
-        from fluosr.errors import UsageError
-        from fluosr.methods.registry import nearest
-
         chosen: dict[str, Any] = {}
         if preset is not None:
             if preset not in self.presets:
@@ -157,3 +154,12 @@ class Method:
                 else:
                     lines.append(f"{name}: {item['msg']} (got {item['input']!r})")
             raise UsageError(f"{self.name}: " + "; ".join(lines)) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End of an error message: the names nearest to a wrong one, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; known are: {', '.join(names) or 'none'}."

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Iterable
 
 from fluosr.errors import UsageError
-from fluosr.methods.base import Method
+from fluosr.methods.base import Method, nearest
 
 _MODULES = {"fluogan": "fluosr.methods.fluogan"}
 DEFAULT_METHOD = "fluogan"
@@ -28,12 +26,3 @@ def get_method(name: str) -> Method:
         raise UsageError(f"there is no method {name!r}{nearest(name, _MODULES)}")
     method: Method = importlib.import_module(_MODULES[name]).METHOD
     return method
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """End of an error message: the names nearest to a wrong one, or all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; known are: {', '.join(names) or 'none'}."

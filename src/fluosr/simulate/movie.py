@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,22 @@ class SimulatedMovie:
         object.__setattr__(self, "_model", ForwardModel(operator, self.camera, self.emitters))
         object.__setattr__(self, "_groups", groups.reshape(-1))
         object.__setattr__(self, "_emission", emission * (self.peak_photons / float(still.max())))
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that was simulated, for the record beside the movie."""
+        return {
+            "phantom": asdict(self.phantom),
+            "factor": self.factor,
+            "psf": self.psf.describe(),
+            "n_frames": self.n_frames,
+            "peak_photons": self.peak_photons,
+            "background_fraction": self.background_fraction,
+            "frame_interval_s": self.frame_interval_s,
+            "bleaching_time_s": self.bleaching_time_s,
+            "camera": self.camera.describe(),
+            "emitters": type(self.emitters).__name__,
+            "seed": self.seed,
+        }
 
     @property
     def truth(self) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, field
 
@@ -12,12 +11,13 @@ import torch
 
 from fluosr.acquisition import Acquisition
 from fluosr.errors import MemoryLimitError, OpticsError
+from fluosr.machine import available_memory_bytes
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.fluogan.background import BackgroundBasis
 from fluosr.methods.fluogan.parameters import FluoganParameters
 from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.optics.operators import ImagingOperator, imaging_operator
-from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF
+from fluosr.optics.psf import FWHM_PER_SIGMA
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import MovieStatistics
 
@@ -262,7 +262,7 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
     if not str(device).startswith("cpu"):
         available = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 2**62
     else:
-        available = available_memory()
+        available = available_memory_bytes()
     needed = memory_needed(field_shape, factor, reach_px)
     if needed <= 0.9 * available:
         return
@@ -272,18 +272,6 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
         f"a factor of {factor} on {field_shape[0]} x {field_shape[1]} pixels needs about {needed / 2**30:.1f} GiB, "
         f"{available / 2**30:.1f} GiB are free: {advice}; or choose a smaller --crop."
     )
-
-
-def available_memory() -> int:
-    """Free memory in bytes."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def estimate(setup: Setup, iterations: int) -> Estimate:
@@ -298,8 +286,3 @@ def estimate(setup: Setup, iterations: int) -> Estimate:
     seconds = (time.perf_counter() - started) / trials * iterations
     reach = setup.acquisition.psf.reach_nm / setup.acquisition.pixel_size_nm
     return Estimate(seconds, memory_needed(setup.acquisition.field_shape, setup.factor, reach))
-
-
-def is_separable(setup: Setup) -> bool:
-    """Whether the operator is two matrix products."""
-    return isinstance(setup.acquisition.psf, GaussianPSF)

@@ -1,0 +1,274 @@
+"""From a movie to a folder of results: reconstruct, judge, write; stopped runs are kept and resumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import fluosr
+from fluosr import checkpoint
+from fluosr.acquisition import Acquisition
+from fluosr.errors import CheckpointError, OutputError, UsageError
+from fluosr.io.write import write_json, write_ome_tiff, write_tiff
+from fluosr.methods.base import MethodParameters, Run
+from fluosr.methods.registry import DEFAULT_METHOD, get_method
+from fluosr.quality.judge import Quality, judge
+from fluosr.reconstruction import Reconstruction
+from fluosr.report.page import write_report
+
+OUTPUTS = ("reconstruction.ome.tif", "background.tif", "mean.tif", "run.json", "report.html", checkpoint.FILE_NAME)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run yields: the reconstruction, its judgement, and the record that ``run.json`` holds."""
+
+    reconstruction: Reconstruction
+    quality: Quality
+    record: dict[str, Any]
+
+
+def reconstruct(
+    acquisition: Acquisition,
+    method: str = DEFAULT_METHOD,
+    *,
+    preset: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    run: Run | None = None,
+    **parameters: Any,
+) -> Reconstruction:
+    """Reconstruct one acquisition.
+
+    Args:
+        acquisition: from :func:`fluosr.open_movie`.
+        method: its name; ``fluosr methods`` lists them.
+        preset: a named set of parameter values, as published ("paper").
+        seed: of every random draw.
+        device: "auto", "cpu" or a torch device such as "cuda".
+        run: progress, stopping and checkpoints, for callers that want them; its seed and device win.
+        parameters: the method's own, by name; those left out are automatic or at their defaults.
+
+    Returns:
+        The reconstruction, (L Y, L X) photons per fine pixel and frame, with background, halves and choices.
+
+    Raises:
+        FluosrError: see :mod:`fluosr.errors`.
+    """
+    chosen = get_method(method)
+    values = chosen.build(preset, **parameters)
+    run = run or Run(seed=seed, device=choose_device(device))
+    return chosen.load()(acquisition, values, run)
+
+
+def choose_device(wanted: str) -> str:
+    """ "auto" becomes "cuda" where there is one, else "cpu"; anything else is checked.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(wanted).type
+    except RuntimeError:
+        raise UsageError(f"--device {wanted}: no such kind of device; use auto, cpu or cuda.") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine shows no CUDA device; `fluosr doctor` says what there is.")
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"--device {wanted}: only cpu and cuda are supported.")
+    return wanted
+
+
+def run_to_folder(
+    acquisition: Acquisition,
+    output: Path,
+    *,
+    method: str = DEFAULT_METHOD,
+    parameters: MethodParameters | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    command: list[str] | None = None,
+    run: Run | None = None,
+    make_report: bool = True,
+) -> Result:
+    """Reconstruct, judge and write all files; keep what there is when stopped.
+
+    Args:
+        acquisition: the movie.
+        output: folder for the files of :data:`OUTPUTS`; made where missing. Files of an earlier run are replaced.
+        method, parameters, seed, device: what to run.
+        resume: go on from the checkpoint in ``output``.
+        command: the command line, for the record.
+        run: carries the progress callbacks; seed, device and checkpoints are set here.
+        make_report: write ``report.html``.
+
+    Raises:
+        OutputError: the folder cannot be written; said before computing where it can be known.
+        CheckpointError: nothing to resume, or not from this run.
+        FluosrError: whatever the method raises.
+    """
+    chosen = get_method(method)
+    values = parameters or chosen.build()
+    check_output(output, acquisition)
+    run = run or Run()
+    run.seed, run.device = seed, choose_device(device)
+    owner = checkpoint.identity(
+        version=fluosr.__version__,
+        method=method,
+        parameters=values.model_dump(),
+        seed=seed,
+        device=run.device,
+        threads=_threads(),
+        movie={key: value for key, value in acquisition.provenance.items() if key != "path"},
+        shape=acquisition.frames.shape,
+        pixel_size_nm=acquisition.pixel_size_nm,
+        psf=acquisition.psf.describe(),
+        camera=acquisition.camera.describe(),
+    )
+    if resume:
+        run.states = checkpoint.load(output, owner)
+    else:
+        checkpoint.remove(output)
+    run.on_checkpoint = lambda states: checkpoint.save(output, states, owner)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    with stop_on_signals(run):
+        reconstruction = chosen.load()(acquisition, values, run)
+    quality = judge(reconstruction)
+    record = describe_run(acquisition, reconstruction, quality)
+    record |= {
+        "seed": seed,
+        "device": run.device,
+        "threads": _threads(),
+        "command": command,
+        "started": started.isoformat(timespec="seconds"),
+        "resumed": resume,
+        "time_s": round(time.perf_counter() - clock, 2),
+        "peak_memory_mb": round(_peak_memory_mb(), 1),
+    }
+    result = Result(reconstruction, quality, record)
+    write_result(result, acquisition, output, make_report=make_report)
+    if reconstruction.finished:
+        checkpoint.remove(output)
+    return result
+
+
+def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:
+    """Write image, background, mean frame, record and report; each beside its name, then renamed.
+
+    Raises:
+        OutputError: no room or no permission; files already there stay whole.
+    """
+    made, pixel = result.reconstruction, acquisition.pixel_size_nm
+    write_ome_tiff(output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}")
+    write_tiff(output / "background.tif", made.background, pixel)
+    write_tiff(output / "mean.tif", made.mean, pixel)
+    write_json(output / "run.json", result.record)
+    if make_report:
+        write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
+
+
+def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quality: Quality) -> dict[str, Any]:
+    """What was run on what, with which values, and how good it is: the part of the record that does not depend on when."""
+    import numpy
+    import scipy
+    import torch
+
+    return {
+        "fluosr": fluosr.__version__,
+        "method": reconstruction.method,
+        "finished": reconstruction.finished,
+        "movie": {
+            "name": acquisition.name,
+            "shape": acquisition.frames.shape,
+            "dtype": str(acquisition.frames.dtype),
+            "pixel_size_nm": acquisition.pixel_size_nm,
+            "frame_interval_s": acquisition.frame_interval_s,
+            "psf": acquisition.psf.describe(),
+            "camera": acquisition.camera.describe(),
+            "provenance": acquisition.provenance,
+        },
+        "parameters": reconstruction.parameters,
+        "choices": reconstruction.choices,
+        "fine_pixel_size_nm": reconstruction.pixel_size_nm,
+        "quality": quality.describe(),
+        "warnings": reconstruction.warnings,
+        "versions": {
+            "fluosr": fluosr.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "scipy": scipy.__version__,
+        },
+        "platform": platform.platform(),
+        "citation": reconstruction.citations,
+    }
+
+
+def check_output(output: Path, acquisition: Acquisition) -> None:
+    """Make the folder and see that it can be written and does not hold the input under an output's name.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file; --output takes a folder.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / f".fluosr-{os.getpid()}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error.strerror}. Choose another --output.") from error
+    movie = acquisition.provenance.get("path")
+    if movie and any((output / name).exists() and os.path.samefile(output / name, movie) for name in OUTPUTS):
+        raise OutputError(f"{movie} would be overwritten by its own result; choose another --output.")
+
+
+@contextmanager
+def stop_on_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the run to stop at its next safe point; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if run.stop_requested:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+__all__ = ["OUTPUTS", "CheckpointError", "Result", "choose_device", "reconstruct", "run_to_folder", "write_result"]
