@@ -83,12 +83,10 @@ class FrameSelection:
         """(k, Y, X), ADU."""
         chosen = self.frames[indices] if isinstance(indices, slice) else [self.frames[i] for i in indices]
         y, x, height, width = self.window
-        where = slice(chosen.start, chosen.stop, chosen.step) if _is_forward(chosen) else list(chosen)
+        where: Sequence[int] | slice = list(chosen)
+        if isinstance(chosen, range) and chosen.step > 0 and len(chosen) > 0:
+            where = slice(chosen.start, chosen.stop, chosen.step)
         return self.source.read(where)[:, y : y + height, x : x + width]
-
-
-def _is_forward(chosen: Any) -> bool:
-    return isinstance(chosen, range) and chosen.step > 0 and len(chosen) > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,5 +195,6 @@ class Acquisition:
             window: (y, x, height, width), camera pixels.
         """
         t, y, x = self.frames.shape
-        selection = FrameSelection(self.frames, frames or range(t), window or (0, 0, y, x))
+        chosen = range(t) if frames is None else frames
+        selection = FrameSelection(self.frames, chosen, window or (0, 0, y, x))
         return replace(self, frames=selection)

@@ -81,5 +81,6 @@ class ForwardModel:
                 light = still[group].cpu().numpy() * level
             else:
                 drawn = torch.as_tensor(self.emitters.sample(emission * level, generator))
-                light = self.operator.forward(drawn.to(self.operator.device, self.operator.dtype))[group].cpu().numpy()
+                drawn = drawn.to(self.operator.device, self.operator.dtype)
+                light = self.operator.forward_one(drawn, int(group)).cpu().numpy()
             yield self.camera.expose(np.clip(light + flat * level, 0.0, None), generator)

@@ -75,7 +75,12 @@ def pair_statistics(frames: FrameSource, *, max_frames: int = MAXIMUM_FRAMES) ->
         squares += (half * half).sum(0)
         across += float((half[:, :, 1:] * half[:, :, :-1]).sum() + (half[:, 1:] * half[:, :-1]).sum())
         along += float(
-            ((half[:, :, 1:] ** 2).sum() + (half[:, :, :-1] ** 2).sum() + (half[:, 1:] ** 2).sum() + (half[:, :-1] ** 2).sum())
+            (
+                (half[:, :, 1:] ** 2).sum()
+                + (half[:, :, :-1] ** 2).sum()
+                + (half[:, 1:] ** 2).sum()
+                + (half[:, :-1] ** 2).sum()
+            )
             / 2
         )
         peak = values.max(0)
@@ -205,8 +210,8 @@ def estimate_camera(
             )
         if line.scatter > 3.0:
             warnings.append(
-                "The pixels' variance does not follow one straight line with their mean "
-                f"({line.scatter:.1f} times more scatter than counting allows): was the movie processed, or does it blink?"
+                "The pixels' variance does not follow one straight line with their mean (scatter "
+                f"{line.scatter:.1f} times that of counting): was the movie processed, or does it blink?"
             )
     else:
         value, gain_words = gain, "given"
@@ -222,8 +227,8 @@ def _usable_pixels(stats: PairStatistics) -> tuple[np.ndarray, np.ndarray, list[
     if stats.saturation_level is not None:
         saturated = stats.maximum >= stats.saturation_level
         warnings.append(
-            f"{int(saturated.sum())} of {saturated.size} pixels reach the ceiling of {stats.saturation_level:g} ADU in some "
-            "frames: they are saturated and were left out when the camera was estimated."
+            f"{int(saturated.sum())} of {saturated.size} pixels reach the ceiling of {stats.saturation_level:g} ADU in "
+            "some frames: they are saturated and were left out when the camera was estimated."
         )
     good = alive & ~saturated & np.isfinite(stats.variance) & np.isfinite(stats.mean)
     # Where the offset is low, noise below zero is cut off: the variance is too small there. Photon counts have honest
@@ -235,7 +240,7 @@ def _usable_pixels(stats: PairStatistics) -> tuple[np.ndarray, np.ndarray, list[
         elif (zeros := float(stats.at_floor[good].mean())) > 0.02:
             warnings.append(
                 f"{zeros:.0%} of the values are zero. If these are counts of photons, that is as it should be; if a "
-                "background was subtracted, the noise below zero was cut off and the gain estimated from the rest is too high."
+                "background was subtracted, the noise below zero was cut off and the gain estimated is too high."
             )
     mean, variance = stats.mean[good], stats.variance[good]
     if mean.size > MAXIMUM_PIXELS:
@@ -306,7 +311,10 @@ def _gain_line(
     spread = max(spread, float(np.var(np.clip(mean, *np.percentile(mean, (1, 99))))))
     noise = float(np.mean(variance)) / stats.n_frames
     if spread < 10.0 * noise:
-        return line, "all pixels are equally bright, so that the variance cannot be compared between bright and dark ones"
+        return (
+            line,
+            "all pixels are equally bright, so that the variance cannot be compared between bright and dark ones",
+        )
     # Noise of the means flattens the line by up to noise / spread.
     widened = line.covariance + np.diag([(line.slope * noise / spread) ** 2, 0.0])
     line = _Line(line.slope, line.intercept, widened, line.scatter)
@@ -387,13 +395,15 @@ def _complete(
         offset = float(np.clip(found, lowest, max(ceiling, lowest)))
         how = f"assumed {offset:.4g}: "
         if offset != found:
-            how += f"kept between zero and the darkest pixels (the intercept alone would give {found:.4g} +- {error:.2g})"
+            how += (
+                f"kept between zero and the darkest pixels (the intercept alone would give {found:.4g} +- {error:.2g})"
+            )
         else:
             how += f"from the intercept, +- {error:.2g}, for a read noise of {read_e:.3g} e"
         offset_words = how
         warnings.append(
-            f"The offset was {how} ADU. A movie alone cannot tell offset and read noise apart; an error here only moves the "
-            "background. Give --offset and --read-noise from a dark movie if the background matters."
+            f"The offset (ADU) was {how}. A movie alone cannot tell offset and read noise apart; an error here only moves "
+            "the background. Give --offset and --read-noise from a dark movie if the background matters."
         )
     if read_noise is None:
         squared = c + gain * offset

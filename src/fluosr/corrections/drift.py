@@ -51,17 +51,19 @@ class Drift:
         """What the reader should know, in plain words."""
         words = []
         if self.observed.shape[1] == 0:
-            words.append("The movie shows too little structure to see whether the sample drifts; it was taken to be at rest.")
+            words.append(
+                "The movie shows too little structure to see whether the sample drifts; it was taken to be at rest."
+            )
         elif self.observed.shape[1] == 1:
             y, x = self.observed[:, 0]
             words.append(
-                f"Drift can be seen only along (y, x) = ({y:.2f}, {x:.2f}), across the structures; along them the sample "
-                "was taken to be at rest."
+                f"Drift can be seen only along (y, x) = ({y:.2f}, {x:.2f}), across the structures; along them the "
+                "sample was taken to be at rest."
             )
         if self.significant and self.range_px > LARGE_RANGE_PX:
             words.append(
-                f"The sample drifts by {self.range_px:.1f} pixels during the movie. That is corrected, but less of the field "
-                "is seen all the time, and motion within a block of frames blurs: consider fewer frames."
+                f"The sample drifts by {self.range_px:.1f} pixels during the movie. That is corrected, but less of the "
+                "field is seen all the time, and motion within a block of frames blurs: consider fewer frames."
             )
         return words
 
@@ -265,7 +267,7 @@ def _search(stack: _Stack) -> np.ndarray:
             v_b, v_t = correlate(q_b, m_t) - s_b**2 / n, correlate(m_b, q_t) - s_t**2 / n
             power = np.maximum(v_b * v_t, 1e-30)
             ncc = np.where((n > 0.3 * inside.sum()) & (covariance > 0), covariance / np.sqrt(power), 0.0)
-            gain = -0.5 * independent * np.log1p(-np.clip(ncc, 0.0, 0.999999) ** 2)
+            gain = -0.5 * independent * np.log1p(-(np.clip(ncc, 0.0, 0.999999) ** 2))
             # Samples do not leap: of two places that fit alike (the next line of a grating) the nearer one.
             distance = (lags[:, None] - place[0]) ** 2 + (lags[None, :] - place[1]) ** 2
             gain -= distance / (2.0 * 3.0**2)
@@ -331,7 +333,7 @@ def _refine(stack: _Stack, shifts: np.ndarray, fit: _Fit) -> _Fit:
     both = halves[0][1] & halves[1][1]
     scores, normals, meats = np.zeros((count, 2)), np.zeros((count, 2, 2)), np.zeros((count, 2, 2))
     brightness, level = fit.brightness.copy(), fit.level.copy()
-    kept = []
+    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float] | None] = []
     for b in range(count):
         others = seen - weighted[b]
         valid = binary_erosion(masks[b] & both & (others > 0.3 * (1.0 - share[b])))
@@ -377,7 +379,8 @@ def _refine(stack: _Stack, shifts: np.ndarray, fit: _Fit) -> _Fit:
     pooled = (meats[used] * stack.weights[used, None, None]).mean(0)
     normal = normals[used].mean(0)
     observed = _observable(normal, pooled / np.mean(stack.weights[used]))
-    step = np.clip(_steps(normals, scores, observed), -1.0, 1.0) * (1.0 - share)[:, None] if observed.size else scores * 0.0
+    # Of a distance from the others' average, a block's own part of the average is no distance from the average of all.
+    step = np.clip(_steps(normals, scores, observed), -1.0, 1.0) * (1.0 - share)[:, None]
     covariance = np.zeros((count, 2, 2))
     for b in np.flatnonzero(used):
         if observed.size:

@@ -78,8 +78,8 @@ def find_bad_pixels(
         maximum: (Y, X) largest value, photons.
         n_frames: frames behind these.
         saturation_level: the camera's ceiling, photons; None where unknown.
-        saturated_fraction: (Y, X) fraction of frames at the ceiling; without it, a pixel that reached the ceiling counts
-            as saturated when its mean lies within 2.5 standard deviations of it (1 % of a normal variable).
+        saturated_fraction: (Y, X) fraction of frames at the ceiling; without it, a pixel that reached the ceiling
+            counts as saturated when its mean lies within 2.5 standard deviations of it (1 % of a normal variable).
         fwhm_px: FWHM of the PSF, camera pixels; None takes 1.5.
         tolerated_saturation: fraction of frames that may be at the ceiling.
 

@@ -18,6 +18,7 @@ from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, PointSpreadFunction, 
 from fluosr.optics.sampling import Grid, margin_for, sum_pool, sum_pool_adjoint
 
 Shifts = Sequence[tuple[float, float]]
+GRAIN_SPACING = 1.5  # between grains, in their standard deviations
 
 
 class ImagingOperator(ABC):
@@ -36,6 +37,10 @@ class ImagingOperator(ABC):
         """A x: (ny, nx) photons per fine pixel -> (K, Y, X) photons per camera pixel."""
 
     @abstractmethod
+    def forward_one(self, sources: torch.Tensor, group: int) -> torch.Tensor:
+        """A_k x for one group alone -> (Y, X)."""
+
+    @abstractmethod
     def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
         """A^T r: (K, Y, X) -> (ny, nx), summed over the groups."""
 
@@ -44,8 +49,8 @@ class ImagingOperator(ABC):
         """(K,) float64: for each group |A_k| or a proven upper bound of it."""
 
     @abstractmethod
-    def spread(self, grains: torch.Tensor) -> torch.Tensor:
-        """G c: (..., ny, nx) weights of grains -> (..., ny, nx) the fine image they make (identity without a grain)."""
+    def spread(self, sources: torch.Tensor) -> torch.Tensor:
+        """G c: sources -> (ny, nx) the extended fine image they make (identity without grains)."""
 
     @property
     @abstractmethod
@@ -66,8 +71,9 @@ class ImagingOperator(ABC):
 class SeparableOperator(ImagingOperator):
     """A X = A1 X A2^T for a Gaussian PSF: two small matrix products (A1 = U1 H1 G1, Y x ny; A2 likewise).
 
-    Entry (i, j) of A1 is the mass that an emitter at the centre of fine pixel j puts into camera pixel i:
-    the Gaussian integrated over the pixel.
+    Entry (i, j) of U1 H1 is the mass that an emitter at the centre of fine pixel j puts into camera pixel i:
+    the Gaussian integrated over the pixel. Grains lie on a grid of their own, 1.5 of their standard deviations apart:
+    sums of such Gaussians ripple by 3e-4, so a finer grid would add unknowns but no images.
 
     Args:
         grid: fine grid with its margin.
@@ -96,17 +102,19 @@ class SeparableOperator(ImagingOperator):
         self.grid = grid
         self.n_groups = len(shifts)
         sigma = psf.sigma_nm / pixel_size_nm
-        grain_sigma = grain_fwhm_nm / FWHM_PER_SIGMA / pixel_size_nm * grid.factor
-        self._grains = [_grain_matrix(n, grain_sigma, periodic) for n in grid.shape] if grain_sigma > 0 else None
+        grain_sigma = grain_fwhm_nm / FWHM_PER_SIGMA / pixel_size_nm
         factors: list[torch.Tensor] = []
+        grains: list[torch.Tensor] = []
         for axis, size in enumerate(grid.field_shape):
             stack = np.stack([_axis_matrix(size, grid, sigma, shift[axis], periodic) for shift in shifts])
-            if self._grains is not None:
-                stack = stack @ self._grains[axis]
+            if grain_sigma > 0:
+                grain = _grain_matrix(size, grid, grain_sigma, periodic)
+                stack = stack @ grain
+                grains.append(torch.as_tensor(grain, dtype=dtype, device=device))
             factors.append(torch.as_tensor(stack, dtype=dtype, device=device))
         self._rows, self._columns = factors
-        if self._grains is not None:
-            self._grains = [torch.as_tensor(g, dtype=dtype, device=device) for g in self._grains]
+        self._grains = grains
+        self.shape = (self._rows.shape[2], self._columns.shape[2])
         self._rows_t = self._rows.transpose(1, 2).contiguous()
         self._columns_t = self._columns.transpose(1, 2).contiguous()
 
@@ -123,17 +131,20 @@ class SeparableOperator(ImagingOperator):
     @property
     def n_bytes(self) -> int:
         """Memory of the factors, bytes."""
-        grains = sum(g.nbytes for g in self._grains) if self._grains is not None else 0
-        return 2 * (self._rows.nbytes + self._columns.nbytes) + grains
+        return 2 * (self._rows.nbytes + self._columns.nbytes) + sum(g.nbytes for g in self._grains)
 
-    def forward(self, fine: torch.Tensor) -> torch.Tensor:
-        """A1 X A2^T for every group, (K, Y, X)."""
+    def forward(self, sources: torch.Tensor) -> torch.Tensor:
+        """A1 C A2^T for every group, (K, Y, X)."""
         if self.n_groups == 1:
-            return ((self._rows[0] @ fine) @ self._columns_t[0]).unsqueeze(0)
-        return torch.matmul(torch.matmul(self._rows, fine), self._columns_t)
+            return ((self._rows[0] @ sources) @ self._columns_t[0]).unsqueeze(0)
+        return torch.matmul(torch.matmul(self._rows, sources), self._columns_t)
+
+    def forward_one(self, sources: torch.Tensor, group: int) -> torch.Tensor:
+        """A1 C A2^T for one group, (Y, X)."""
+        return (self._rows[group] @ sources) @ self._columns_t[group]
 
     def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
-        """Sum over groups of A1^T R A2, (ny, nx)."""
+        """Sum over groups of A1^T R A2, shape of the sources."""
         if self.n_groups == 1:
             return self._rows_t[0] @ (coarse[0] @ self._columns[0])
         return torch.matmul(self._rows_t, torch.matmul(coarse, self._columns)).sum(0)
@@ -143,39 +154,48 @@ class SeparableOperator(ImagingOperator):
         rows, columns = (f.double().cpu().numpy() for f in (self._rows, self._columns))
         return np.linalg.norm(rows, ord=2, axis=(1, 2)) * np.linalg.norm(columns, ord=2, axis=(1, 2))
 
-    def spread(self, grains: torch.Tensor) -> torch.Tensor:
-        """G1 C G2^T."""
-        if self._grains is None:
-            return grains
-        return self._grains[0] @ grains @ self._grains[1].T
+    def spread(self, sources: torch.Tensor) -> torch.Tensor:
+        """G1 C G2^T, (ny, nx)."""
+        if not self._grains:
+            return sources
+        return self._grains[0] @ sources @ self._grains[1].T
 
 
 def _axis_matrix(size: int, grid: Grid, sigma: float, shift: float, periodic: bool) -> np.ndarray:
-    """(size, n) float64: mass in camera pixel i from a unit emitter at the centre of fine pixel j, along one axis."""
+    """(size, n) float64: mass in camera pixel i from a unit emitter at the centre of fine pixel j, along one axis.
+
+    ``sigma`` and ``shift`` in camera pixels.
+    """
     n = (size + 2 * grid.margin) * grid.factor
     centres = (np.arange(n) + 0.5) / grid.factor - grid.margin + shift
+    return _wrapped_integrals(size, 1.0, centres, sigma, periodic)
+
+
+def _grain_matrix(size: int, grid: Grid, sigma: float, periodic: bool) -> np.ndarray:
+    """(n, k) float64: profile on the fine grid of k unit Gaussian grains, along one axis; ``sigma`` in camera pixels."""
+    extent = size + 2 * grid.margin
+    count = math.ceil(extent / (GRAIN_SPACING * sigma))
+    centres = (np.arange(count) + 0.5) * extent / count * grid.factor
+    return _wrapped_integrals(extent * grid.factor, 1.0, centres, sigma * grid.factor, periodic)
+
+
+def _wrapped_integrals(size: int, width: float, centres: np.ndarray, sigma: float, periodic: bool) -> np.ndarray:
+    """(size, len(centres)): Gaussians integrated over consecutive intervals, summed over their images on a torus."""
     edges = np.arange(size, dtype=float)[:, None]
     if not periodic:
-        return gaussian_integrals(edges, 1.0, centres, sigma)
+        return gaussian_integrals(edges, width, centres, sigma)
     wraps = math.ceil(6.0 * sigma / size) + 1
-    return sum(gaussian_integrals(edges + k * size, 1.0, centres, sigma) for k in range(-wraps, wraps + 1))
-
-
-def _grain_matrix(n: int, sigma: float, periodic: bool) -> np.ndarray:
-    """(n, n) float64: the profile on the fine grid of a unit Gaussian grain at the centre of each fine pixel."""
-    edges = np.arange(n, dtype=float)[:, None]
-    centres = np.arange(n) + 0.5
-    if not periodic:
-        return gaussian_integrals(edges, 1.0, centres, sigma)
-    wraps = math.ceil(6.0 * sigma / n) + 1
-    return sum(gaussian_integrals(edges + k * n, 1.0, centres, sigma) for k in range(-wraps, wraps + 1))
+    total = np.zeros((size, len(centres)))
+    for k in range(-wraps, wraps + 1):
+        total += gaussian_integrals(edges + k * size, width, centres, sigma)
+    return total
 
 
 class FourierOperator(ImagingOperator):
     """A = U H by FFT on the extended grid, for any PSF (Airy, measured), with drift as a phase.
 
     The extended grid's margin is at least the kernel's radius plus the largest shift, so what wraps around never
-    reaches the field.
+    reaches the field. Grains, where asked for, sit on every fine pixel.
 
     Args: as for :class:`SeparableOperator`; ``psf`` may be any.
     """
@@ -197,7 +217,7 @@ class FourierOperator(ImagingOperator):
         self.grid = grid
         self.n_groups = len(shifts)
         self._periodic = periodic
-        ny, nx = grid.shape
+        ny, nx = self.shape = grid.shape
         transfer = np.fft.rfft2(_centred_on_origin(psf.kernel(pixel_size_nm / grid.factor), (ny, nx), periodic))
         self._grain = None
         if grain_fwhm_nm > 0:
@@ -233,13 +253,18 @@ class FourierOperator(ImagingOperator):
         """Memory of the transfer functions, bytes."""
         return self._transfer.nbytes
 
-    def forward(self, fine: torch.Tensor) -> torch.Tensor:
-        """U H_k x cropped to the field, (K, Y, X)."""
-        blurred = torch.fft.irfft2(torch.fft.rfft2(fine) * self._transfer, s=self.grid.shape)
+    def forward(self, sources: torch.Tensor) -> torch.Tensor:
+        """U H_k G c cropped to the field, (K, Y, X)."""
+        blurred = torch.fft.irfft2(torch.fft.rfft2(sources) * self._transfer, s=self.grid.shape)
+        return sum_pool(self.grid.crop(blurred), self.grid.factor)
+
+    def forward_one(self, sources: torch.Tensor, group: int) -> torch.Tensor:
+        """U H_k G c cropped to the field, (Y, X)."""
+        blurred = torch.fft.irfft2(torch.fft.rfft2(sources) * self._transfer[group], s=self.grid.shape)
         return sum_pool(self.grid.crop(blurred), self.grid.factor)
 
     def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
-        """Sum over groups of H_k^T U^T r, (ny, nx)."""
+        """Sum over groups of G^T H_k^T U^T r, (ny, nx)."""
         spread = self.grid.embed(sum_pool_adjoint(coarse, self.grid.factor))
         return torch.fft.irfft2((torch.fft.rfft2(spread) * self._transfer.conj()).sum(0), s=self.grid.shape)
 
@@ -247,11 +272,11 @@ class FourierOperator(ImagingOperator):
         """Exact for periodic borders; else a bound: cropping to the field cannot raise the norm of the torus operator."""
         return self._norms.copy()
 
-    def spread(self, grains: torch.Tensor) -> torch.Tensor:
+    def spread(self, sources: torch.Tensor) -> torch.Tensor:
         """G c on the extended grid's torus."""
         if self._grain is None:
-            return grains
-        return torch.fft.irfft2(torch.fft.rfft2(grains) * self._grain, s=self.grid.shape)
+            return sources
+        return torch.fft.irfft2(torch.fft.rfft2(sources) * self._grain, s=self.grid.shape)
 
 
 def _complex(dtype: torch.dtype) -> torch.dtype:

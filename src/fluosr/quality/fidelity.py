@@ -47,17 +47,20 @@ def fidelity(image: np.ndarray, truth: np.ndarray) -> Fidelity:
     return Fidelity(correlation, nrmse, scale, ratio, displacement(image, truth))
 
 
-def displacement(image: np.ndarray, reference: np.ndarray, *, cutoff_px: float = 12.0) -> tuple[float, float]:
+def displacement(
+    image: np.ndarray, reference: np.ndarray, *, periods_px: tuple[float, float] = (12.0, 64.0)
+) -> tuple[float, float]:
     """(y, x) shift of ``image`` against ``reference``, in pixels: least squares on the cross-spectrum's phase.
 
     Args:
-        image, reference: (ny, nx).
-        cutoff_px: structures smaller than this (pixels per period) are left out: there the phase is noise.
+        image, reference: (ny, nx), dark at their borders (nothing is windowed).
+        periods_px: shortest and longest period used. Finer structure is noise; coarser phase tells of brightness that
+            varies over the field (a background left in, a slope), not of place.
     """
-    window = np.outer(np.hanning(image.shape[0] + 2)[1:-1], np.hanning(image.shape[1] + 2)[1:-1])
-    cross = np.fft.fft2(image * window) * np.conj(np.fft.fft2(reference * window))
+    cross = np.fft.fft2(image - np.mean(image)) * np.conj(np.fft.fft2(reference - np.mean(reference)))
     fy, fx = np.fft.fftfreq(image.shape[0])[:, None], np.fft.fftfreq(image.shape[1])[None, :]
-    inside = np.hypot(fy, fx) <= 1.0 / cutoff_px
+    frequency = np.hypot(fy, fx)
+    inside = (frequency <= 1.0 / periods_px[0]) & (frequency >= 1.0 / periods_px[1])
     weight = np.abs(cross[inside])
     if weight.sum() == 0:
         return 0.0, 0.0

@@ -1,8 +1,7 @@
-"""Judging line phantoms: which pairs are resolved, how far apart they are found, and whether a single line stays single."""
+"""Judging line phantoms: which pairs are resolved, how far apart they are, and whether a single line stays single."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +48,13 @@ class PhantomVerdict:
 
 
 def line_profile(
-    image: np.ndarray, fine_nm: float, phantom: ArgoPhantom, line_set: LineSet, *, half_width_nm: float, trim: float = 0.15
+    image: np.ndarray,
+    fine_nm: float,
+    phantom: ArgoPhantom,
+    line_set: LineSet,
+    *,
+    half_width_nm: float,
+    trim: float = 0.15,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intensity across a set, averaged along its lines.
 
@@ -92,18 +97,21 @@ def judge_profile(
         return PairVerdict(separation_nm, 0.0, 0.0, float("nan"), False)
     highest = max(peaks, key=lambda i: values[i])
     # The partner is the maximum with the deepest dip towards the highest, weighted by what it rises above that dip.
-    best, dip, partner = 0.0, 0.0, None
+    best, dip, partner, lowest = 0.0, 0.0, None, 0
     for other in peaks:
         if other == highest:
             continue
         lower, upper = sorted((other, highest))
-        valley = values[lower : upper + 1].min()
+        bottom = lower + int(values[lower : upper + 1].argmin())
+        valley = values[bottom]
         rise = values[other] - valley
         if rise > best:
-            best, dip, partner = rise, 1.0 - valley / values[other], other
+            best, dip, partner, lowest = rise, 1.0 - valley / values[other], other, bottom
     if partner is None or dip < 0.02 or values[partner] < 0.25 * values[highest]:
-        return PairVerdict(separation_nm, 0.0, 0.0, _vertex(where, values, highest), False)
-    first, second = sorted((_vertex(where, values, highest), _vertex(where, values, partner)))
+        return PairVerdict(separation_nm, 0.0, 0.0, _place(where, values, highest), False)
+    left, right = sorted((highest, partner))
+    first = _place(where[: lowest + 1], values[: lowest + 1], left)
+    second = _place(where[lowest:], values[lowest:], right - lowest)
     return PairVerdict(separation_nm, second - first, float(dip), (first + second) / 2, bool(dip >= RAYLEIGH_DIP))
 
 
@@ -114,17 +122,17 @@ def judge_phantom(image: np.ndarray, fine_nm: float, phantom: ArgoPhantom) -> Ph
         reach = phantom.outer_gap_nm / 2 + (line_set.separation_nm or 0.0) / 2
         position, profile = line_profile(image, fine_nm, phantom, line_set, half_width_nm=reach + 2 * fine_nm)
         pairs.append(judge_profile(position, profile, line_set.separation_nm, reach))
-    doubles = sorted((p for p in pairs if p.separation_nm is not None), key=lambda p: -p.separation_nm)
-    resolved: list[PairVerdict] = []
-    for pair in doubles:
-        if not pair.resolved or pair.separation_nm == 0:
+    doubles = [(p.separation_nm, p) for p in pairs if p.separation_nm is not None]
+    resolved: list[tuple[float, PairVerdict]] = []
+    for separation, pair in sorted(doubles, key=lambda item: -item[0]):
+        if not pair.resolved or separation == 0:
             break
-        resolved.append(pair)
+        resolved.append((separation, pair))
     single = [p for p in pairs if p.separation_nm is None]
     return PhantomVerdict(
         tuple(pairs),
-        resolved[-1].separation_nm if resolved else None,
-        float(np.mean([abs(p.found_nm - p.separation_nm) for p in resolved])) if resolved else None,
+        resolved[-1][0] if resolved else None,
+        float(np.mean([abs(p.found_nm - d) for d, p in resolved])) if resolved else None,
         any(p.resolved for p in single) if single else None,
     )
 
@@ -145,12 +153,19 @@ def _maxima(values: np.ndarray) -> list[int]:
     return peaks
 
 
-def _vertex(position: Sequence[float], values: np.ndarray, i: int) -> float:
-    """Sub-sample position of a maximum: centroid of what lies above 70 % of it, around it."""
+def _place(position: np.ndarray, values: np.ndarray, i: int) -> float:
+    """Position of a line whose maximum is sample ``i``: centroid of what rises above a level around it.
+
+    The level is 70 % of the maximum, or a third of the way up from the valley where the profile ends in one. All of the
+    line's top counts, ripples included: the highest sample alone would lie anywhere on a flat top.
+    """
+    ends = max((v for v in (values[0], values[-1]) if v < values[i]), default=0.0)
+    level = max(0.7 * values[i], ends + (values[i] - ends) / 3)
+    above = values > level
     low = high = i
-    while low > 0 and values[low - 1] > 0.7 * values[i] and values[low - 1] <= values[low]:
+    while low > 0 and above[low - 1]:
         low -= 1
-    while high < len(values) - 1 and values[high + 1] > 0.7 * values[i] and values[high + 1] <= values[high]:
+    while high < len(values) - 1 and above[high + 1]:
         high += 1
-    weight = values[low : high + 1]
-    return float(np.average(position[low : high + 1], weights=weight))
+    weight = values[low : high + 1] - level
+    return float(np.average(position[low : high + 1], weights=weight)) if weight.sum() > 0 else float(position[i])

@@ -205,7 +205,7 @@ def _choices(setup: Setup, choice: regularisation.Choice) -> dict[str, dict[str,
     if given.factor is None:
         rows["factor"] = {"value": setup.factor, "why": "about 18 fine pixels on the PSF's FWHM"}
     if given.grain_nm is None:
-        rows["grain_nm"] = {"value": setup.grain_nm, "why": "a sixth of the PSF's FWHM"}
+        rows["grain_nm"] = {"value": setup.grain_nm, "why": "a seventh of the PSF's FWHM"}
     for name, curve, unit in (
         ("sparsity", choice.sparsity_curve, "lambda_1 / noise of the gradient"),
         ("smoothness", choice.smoothness_curve, "smoothing length of the background, camera pixels"),

@@ -23,7 +23,7 @@ class FluoganParameters(MethodParameters):
         None, ge=0, description="smoothing length of the background in camera pixels: lambda_2 = length^2 x median weight"
     )
     grain_nm: float | None = Field(
-        None, ge=0, description="FWHM of the grains the image is made of, nm; 0: single fine pixels; default FWHM / 6"
+        None, ge=0, description="FWHM of the grains the image is made of, nm; 0: single fine pixels; default FWHM / 7"
     )
     background_spacing_nm: float | None = Field(
         None, ge=0, description="distance of the background's spline knots, nm; 0: one free value per camera pixel"

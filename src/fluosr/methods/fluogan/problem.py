@@ -51,7 +51,7 @@ class GeneratorProblem:
         All entries of M = [A, B] are non-negative, so for any v > 0 the matrix M^T W M is majorised by the diagonal
         [M^T W M v]_j / v_j. With v = (1, s) the two blocks share the curvature; s balances their mean light.
         """
-        ones = torch.ones(self.operator.grid.shape, dtype=self.mean.dtype, device=self.mean.device)
+        ones = torch.ones(self.operator.shape, dtype=self.mean.dtype, device=self.mean.device)
         light = self.operator.forward(ones)
         balance = float(light.mean())
         total = self.weight * (light + balance)
@@ -103,7 +103,9 @@ class GeneratorProblem:
         """A flat start: half the mean light in the image, the darkest tenth in the background."""
         used = self.mean[self.weight > 0]
         dark = float(used.quantile(0.1)) if used.numel() < 1_000_000 else float(used[::7].quantile(0.1))
-        level = max(float(used.mean()) - max(dark, 0.0), 1e-3) / self.operator.grid.factor**2
-        grains = torch.full(self.operator.grid.shape, level, dtype=self.mean.dtype, device=self.mean.device)
+        light = max(float(used.mean()) - max(dark, 0.0), 1e-3)
+        ones = torch.ones(self.operator.shape, dtype=self.mean.dtype, device=self.mean.device)
+        level = light / float(self.operator.forward(ones).mean())
+        grains = torch.full(self.operator.shape, level, dtype=self.mean.dtype, device=self.mean.device)
         coefficients = torch.full(self.basis.shape, max(dark, 0.0), dtype=self.mean.dtype, device=self.mean.device)
         return [grains, coefficients]

@@ -22,7 +22,7 @@ from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import MovieStatistics
 
 FINE_PIXELS_PER_FWHM = 18.0  # the paper's 324 nm at 100 / 6 nm is 19.4
-GRAINS_PER_FWHM = 6.0
+GRAINS_PER_FWHM = 7.0
 KNOTS_PER_FWHM = 0.4
 DEFAULT_SMOOTHNESS_PX = 1.0
 LARGEST_DRIFT_PX = 3.0
@@ -159,8 +159,8 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         )
     notes["background_spacing_nm"], notes["grain_nm"] = spacing, grain
     weight = _frame_weight(means, counts, acquisition, parameters, excess, used)
-    probe = torch.zeros(operator.grid.shape, dtype=operator.dtype, device=operator.device)
-    probe[operator.grid.shape[0] // 2, operator.grid.shape[1] // 2] = 1.0
+    probe = torch.zeros(operator.shape, dtype=operator.dtype, device=operator.device)
+    probe[operator.shape[0] // 2, operator.shape[1] // 2] = 1.0
     noise = math.sqrt(float((operator.forward(probe)[0] ** 2).sum()))
     return Setup(
         acquisition,
