@@ -185,9 +185,7 @@ class Acquisition:
             )
         return self.camera.to_photons(raw)
 
-    def select(
-        self, *, frames: range | None = None, window: tuple[int, int, int, int] | None = None
-    ) -> Acquisition:
+    def select(self, *, frames: range | None = None, window: tuple[int, int, int, int] | None = None) -> Acquisition:
         """The same movie with fewer frames or a smaller field; nothing is copied.
 
         Args:

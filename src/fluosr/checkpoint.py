@@ -30,7 +30,9 @@ def save(folder: Path, states: States, belongs_to: str) -> None:
     """
     import safetensors.torch
 
-    flat = {f"{stage}/{key}": value.contiguous().cpu() for stage, named in states.items() for key, value in named.items()}
+    flat = {
+        f"{stage}/{key}": value.contiguous().cpu() for stage, named in states.items() for key, value in named.items()
+    }
     write_bytes(folder / FILE_NAME, safetensors.torch.save(flat, metadata={"belongs_to": belongs_to}))
 
 

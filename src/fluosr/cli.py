@@ -173,7 +173,9 @@ def _print_result(result: Result, output: Path, report: bool) -> None:
 
 
 @app.command()
-@_with_options([option for option in _input_options() if option.name in ("time_axis", "channel", "z", "frames", "crop")])
+@_with_options(
+    [option for option in _input_options() if option.name in ("time_axis", "channel", "z", "frames", "crop")]
+)
 def info(movie: Movie, **options: Any) -> None:
     """Say what a movie file is: shape, type, pixel size, brightness, camera, and what still has to be given."""
     from fluosr.io.movie import describe_movie
@@ -209,18 +211,25 @@ def doctor() -> None:
 
 @simulate_app.command()
 def argo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path("argo.tif"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
+        "argo.tif"
+    ),
     frames: Annotated[int, typer.Option("--frames", min=2, help="number of frames")] = 500,
-    photons: Annotated[float, typer.Option("--photons", min=0.001, help="photons per pixel and frame at the peak")] = 30.0,
+    photons: Annotated[
+        float, typer.Option("--photons", min=0.001, help="photons per pixel and frame at the peak")
+    ] = 30.0,
     background: Annotated[float, typer.Option("--background", min=0.0, help="mean background over the peak")] = 0.1,
     pixel_size: Annotated[float, typer.Option("--pixel-size", min=1.0, help="camera pixel, nm")] = 100.0,
     fwhm: Annotated[float, typer.Option("--fwhm", min=1.0, help="FWHM of the PSF, nm")] = 324.0,
     factor: Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel")] = 6,
-    line_width: Annotated[float, typer.Option("--line-width", min=1.0, help="width of the lines, nm (100 or 20)")] = 100.0,
+    line_width: Annotated[
+        float, typer.Option("--line-width", min=1.0, help="width of the lines, nm (100 or 20)")
+    ] = 100.0,
     line_length: Annotated[float, typer.Option("--line-length", min=100.0, help="length of the lines, nm")] = 3000.0,
     angle: Annotated[float, typer.Option("--angle", min=-60, max=60, help="tilt of the lines, degrees")] = 0.0,
     separations: Annotated[
-        str | None, typer.Option("--separations", help="distances d of the middle pairs, nm: 120,150 (default 0,30..390)")
+        str | None,
+        typer.Option("--separations", help="distances d of the middle pairs, nm: 120,150 (default 0,30..390)"),
     ] = None,
     control: Annotated[bool, typer.Option("--control/--no-control", help="add the single line")] = True,
     model: Annotated[str, typer.Option("--model", help="3: double Poisson; 4: Poisson")] = "3",
@@ -234,17 +243,21 @@ def argo(
     """The ARGO phantom of the FluoGAN paper: sets of four lines whose middle pair closes in. Saves movie and truth."""
     from fluosr.camera import Camera
     from fluosr.emitters import PoissonEmitters, SteadyEmitters
+    from fluosr.io.simulation import save_simulation
     from fluosr.optics.psf import GaussianPSF
     from fluosr.simulate.argo import SEPARATIONS_NM, ArgoPhantom
     from fluosr.simulate.movie import SimulatedMovie
-    from fluosr.simulate.save import save_simulation
 
     if model not in ("3", "4"):
         raise UsageError(f"--model {model}: the paper's models are 3 (double Poisson) and 4 (Poisson).")
     try:
-        distances = SEPARATIONS_NM if separations is None else tuple(float(d) for d in separations.split(",") if d.strip())
+        distances = (
+            SEPARATIONS_NM if separations is None else tuple(float(d) for d in separations.split(",") if d.strip())
+        )
     except ValueError:
-        raise UsageError(f"--separations {separations}: give nanometres separated by commas, such as 120,150,180.") from None
+        raise UsageError(
+            f"--separations {separations}: give nanometres separated by commas, such as 120,150,180."
+        ) from None
     if any(d < 0 for d in distances):
         raise UsageError("--separations: distances cannot be negative.")
     phantom = ArgoPhantom(

@@ -1,6 +1,6 @@
 """The main job from nothing: simulate the ARGO phantom, reconstruct it, and say what was resolved.
 
-    python -m fluosr.demo --output demo/
+python -m fluosr.demo --output demo/
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from fluosr import cli
 from fluosr.io.movie import open_movie
+from fluosr.io.simulation import save_simulation
 from fluosr.methods.registry import get_method
 from fluosr.pipeline import run_to_folder
 from fluosr.quality.lines import judge_phantom
 from fluosr.simulate.argo import ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
-from fluosr.simulate.save import save_simulation
 
 SEPARATIONS_NM = (90.0, 120.0, 150.0, 180.0, 240.0)
 
@@ -48,7 +48,9 @@ def main() -> None:
         found = f"{pair.found_nm:5.0f} nm" if pair.found_nm else "    one "
         print(f"  {name:>8}   {found:>8}   {pair.dip:6.0%}   {'resolved' if pair.resolved else ''}")
     print(f"\nResolved from {verdict.resolved_from_nm} nm up; diffraction alone resolves about 324 nm.")
-    print(f"Time: {time.perf_counter() - started:.0f} s in all, {result.record['time_s']:.0f} s for the reconstruction.")
+    print(
+        f"Time: {time.perf_counter() - started:.0f} s in all, {result.record['time_s']:.0f} s for the reconstruction."
+    )
     print(f"Report: {output / 'report.html'}")
 
 

@@ -9,7 +9,18 @@ import platform
 import tempfile
 from collections.abc import Iterator
 
-NEEDED = ("torch", "numpy", "scipy", "tifffile", "imagecodecs", "pydantic", "typer", "rich", "safetensors", "matplotlib")
+NEEDED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "tifffile",
+    "imagecodecs",
+    "pydantic",
+    "typer",
+    "rich",
+    "safetensors",
+    "matplotlib",
+)
 GIB = 2**30
 
 
@@ -25,7 +36,10 @@ def examine() -> Iterator[tuple[str, bool]]:
         try:
             import torchvision  # noqa: F401
         except Exception as error:
-            yield f"torchvision is installed but broken ({error}); fluosr does not need it: pip uninstall torchvision", False
+            yield (
+                f"torchvision is installed but broken ({error}); fluosr does not need it: pip uninstall torchvision",
+                False,
+            )
     yield f"{os.cpu_count()} CPU cores", True
     from fluosr.machine import available_memory_bytes
 
@@ -61,4 +75,7 @@ def _small_check() -> tuple[str, bool]:
     coarse = torch.rand((1, 8, 9), generator=generator, dtype=torch.float64)
     left, right = (operator.forward(fine) * coarse).sum(), (fine * operator.adjoint(coarse)).sum()
     good = bool(abs(left - right) <= 1e-10 * abs(left))
-    return "the imaging operator and its adjoint agree" if good else "the imaging operator and its adjoint DISAGREE", good
+    return (
+        "the imaging operator and its adjoint agree" if good else "the imaging operator and its adjoint DISAGREE",
+        good,
+    )

@@ -175,7 +175,9 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
         OutputError: no room or no permission; files already there stay whole.
     """
     made, pixel = result.reconstruction, acquisition.pixel_size_nm
-    write_ome_tiff(output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}")
+    write_ome_tiff(
+        output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}"
+    )
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
     write_json(output / "run.json", result.record)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+NOTHING_HERE = 4.0  # significance under which an image is no evidence of structure
+
 
 @dataclass(eq=False)
 class Reconstruction:
@@ -24,6 +26,9 @@ class Reconstruction:
         method: the method's name.
         parameters: every parameter with the value used, automatic ones included.
         halves: two reconstructions from independent halves of the frames, for the resolution; each like ``image``.
+        grain_nm: FWHM of the smallest thing the image can show, where the method has such a limit.
+        significance: how many standard deviations the image's light stands above noise and background, at its brightest
+            patch of the PSF's size; under 4 there is no evidence of structure.
         uncertainty: (L Y, L X) float32 standard deviation of ``image``, where the method has one.
         history: named curves over the iterations, for the report.
         choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}.
@@ -42,6 +47,8 @@ class Reconstruction:
     method: str
     parameters: dict[str, Any]
     halves: tuple[np.ndarray, np.ndarray] | None = None
+    grain_nm: float | None = None
+    significance: float | None = None
     uncertainty: np.ndarray | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     choices: dict[str, dict[str, Any]] = field(default_factory=dict)

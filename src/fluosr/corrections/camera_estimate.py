@@ -402,8 +402,8 @@ def _complete(
             how += f"from the intercept, +- {error:.2g}, for a read noise of {read_e:.3g} e"
         offset_words = how
         warnings.append(
-            f"The offset (ADU) was {how}. A movie alone cannot tell offset and read noise apart; an error here only moves "
-            "the background. Give --offset and --read-noise from a dark movie if the background matters."
+            f"The offset (ADU) was {how}. A movie alone cannot tell offset and read noise apart; an error here only "
+            "moves the background. Give --offset and --read-noise from a dark movie if the background matters."
         )
     if read_noise is None:
         squared = c + gain * offset

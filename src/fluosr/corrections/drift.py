@@ -382,7 +382,7 @@ def _refine(stack: _Stack, shifts: np.ndarray, fit: _Fit) -> _Fit:
     # Of a distance from the others' average, a block's own part of the average is no distance from the average of all.
     step = np.clip(_steps(normals, scores, observed), -1.0, 1.0) * (1.0 - share)[:, None]
     covariance = np.zeros((count, 2, 2))
-    for b in np.flatnonzero(used):
+    for b in np.flatnonzero(used).tolist():
         if observed.size:
             inverse = observed @ np.linalg.pinv(observed.T @ normals[b] @ observed) @ observed.T
             covariance[b] = inverse @ (pooled / stack.weights[b]) @ inverse.T * (1.0 - share[b]) ** 2

@@ -10,7 +10,6 @@ import itertools
 import logging
 import math
 import os
-import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +22,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fluosr.acquisition import FrameSource
-from fluosr.machine import available_memory_bytes
 from fluosr.errors import AcquisitionError, FluosrError, ImageReadError, MissingMetadataError, UsageError
 from fluosr.io.calibration import Calibration, read_calibration
 from fluosr.io.directories import Directories, walk
+from fluosr.machine import available_memory_bytes
 
 if TYPE_CHECKING:
     import tifffile

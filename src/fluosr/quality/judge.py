@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fluosr.quality.residuals import Residuals, residual_map
 from fluosr.quality.resolution import Criterion, RingCorrelation, fourier_ring_correlation
-from fluosr.reconstruction import Reconstruction
+from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,18 @@ def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Qu
     if reconstruction.halves is None:
         reason = "no resolution was measured: that takes two reconstructions from separate halves of the frames"
         return Quality(None, residuals, reason)
+    if reconstruction.significance is not None and reconstruction.significance < NOTHING_HERE:
+        return Quality(
+            None, residuals, "there is no evidence of structure, so there is nothing whose resolution to measure"
+        )
     first, second = reconstruction.halves
     resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
-    return Quality(resolution, residuals)
+    return Quality(_no_finer_than_grain(resolution, reconstruction.grain_nm), residuals)
+
+
+def _no_finer_than_grain(resolution: RingCorrelation, grain_nm: float | None) -> RingCorrelation:
+    """Halves that share their grains agree on the grains' shape too: what is finer is not the sample's."""
+    found = resolution.resolution_nm
+    if grain_nm is None or not (resolution.finer_than_grid or (found is not None and found < grain_nm)):
+        return resolution
+    return replace(resolution, resolution_nm=max(grain_nm, resolution.limit_nm), finer_than_grid=False, reason=None)

@@ -54,7 +54,11 @@ class AdversarialFit:
         self._scale = float(inverse.median()) ** -0.5 if inverse.numel() else 1.0
         counts = torch.as_tensor(setup.counts.sum(0)).to(self.device)
         self._frames_total = int(counts.sum())
-        self.curves: dict[str, list[float]] = {"discriminator loss": [], "gradient penalty": [], "discriminator's slope": []}
+        self.curves: dict[str, list[float]] = {
+            "discriminator loss": [],
+            "gradient penalty": [],
+            "discriminator's slope": [],
+        }
 
     def run_round(self) -> None:
         """k_D steps of the discriminator, then k_G steps of the generator."""
@@ -142,7 +146,9 @@ class AdversarialFit:
         def part(prefix: str) -> dict[str, torch.Tensor]:
             return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
 
-        self.state = FistaState.from_tensors({k: v.to(self.device) if k != "scalars" else v for k, v in part("fista.").items()})
+        self.state = FistaState.from_tensors(
+            {k: v.to(self.device) if k != "scalars" else v for k, v in part("fista.").items()}
+        )
         self.discriminator.load_state_dict(part("net."))
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in part("adam.").items():

@@ -13,12 +13,11 @@ from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
 from fluosr.methods.fluogan.setup import Setup, estimate, prepare
-from fluosr.reconstruction import Reconstruction
+from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import gather
 
 SAFE_POINT = 50  # iterations between two safe points
-NOTHING_HERE = 4.0  # smallest z-score of structure that counts as something
 
 
 def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Run) -> Reconstruction:
@@ -47,7 +46,9 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
     statistics = gather(acquisition, advance)
     setup = prepare(acquisition, parameters, run, statistics)
     if total < FEW_FRAMES:
-        setup.warnings.append(f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}.")
+        setup.warnings.append(
+            f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
+        )
     stages = 1 + 2 * parameters.halves
     run.estimate(estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup)))
     progress: dict[str, list[torch.Tensor]] = {}
@@ -65,7 +66,9 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
             curves |= more
         if parameters.halves:
             halves = tuple(
-                setup.image(_solve(setup, setup.problem(choice.sparsity, choice.smoothness, half), f"half {half + 1}", run))
+                setup.image(
+                    _solve(setup, setup.problem(choice.sparsity, choice.smoothness, half), f"half {half + 1}", run)
+                )
                 for half in (0, 1)
             )
     except StopRequested:
@@ -86,7 +89,9 @@ def _solve(
     kept = run.recall(stage)
     device = setup.operator.device
     if kept is not None:
-        state = FistaState.from_tensors({k: v.to(device) if k != "scalars" else v for k, v in kept.items() if k != "curve"})
+        state = FistaState.from_tensors(
+            {k: v.to(device) if k != "scalars" else v for k, v in kept.items() if k != "curve"}
+        )
         objective = kept["curve"].tolist()
     else:
         state, objective = FistaState.start(problem.start()), []  # type: ignore[attr-defined]
@@ -124,7 +129,9 @@ def _result(
     expected = (problem.expected(blocks) * share).sum(0).cpu().numpy()
     mean = (problem.mean * share).sum(0).cpu().numpy()
     with np.errstate(divide="ignore"):
-        error = np.sqrt((1.0 / (setup.frame_weight.cpu().numpy() * counts[:, None, None]) * share.cpu().numpy() ** 2).sum(0))
+        error = np.sqrt(
+            (1.0 / (setup.frame_weight.cpu().numpy() * counts[:, None, None]) * share.cpu().numpy() ** 2).sum(0)
+        )
     image, background = setup.image(blocks), setup.background(blocks)
     if setup.parameters.data_term == "paper":
         # The paper's term weighs all pixels alike; the map is judged by each pixel's own noise all the same.
@@ -132,8 +139,8 @@ def _result(
         error = np.sqrt(setup.excess * (np.clip(expected, 0, None) + read**2) / counts.sum())
         error = np.where(setup.used, np.maximum(error, 1e-12), np.inf)
     warnings = [*setup.acquisition.warnings, *setup.warnings]
-    structure = _structure(setup, image, background, error)
-    if structure < NOTHING_HERE:
+    significance = _significance(setup, image, error)
+    if significance < NOTHING_HERE:
         warnings.append(
             "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
             "Whatever the image shows is not evidence of structure."
@@ -161,27 +168,26 @@ def _result(
         method="fluogan",
         parameters=parameters,
         halves=None if halves is None else (halves[0], halves[1]),
+        grain_nm=setup.grain_nm or None,
+        significance=significance,
         uncertainty=uncertainty,
         history=curves,
-        choices=_choices(setup, choice) | {"structure": {"value": structure, "why": "significance of the image, sd"}},
+        choices=_choices(setup, choice),
         warnings=warnings,
         citations=[CITATION],
         finished=finished,
     )
 
 
-def _structure(setup: Setup, image: np.ndarray, background: np.ndarray, error: np.ndarray) -> float:
+def _significance(setup: Setup, image: np.ndarray, error: np.ndarray) -> float:
     """How many standard deviations the image's light stands above the noise of the mean frame, where it is brightest.
 
     The light the image sends to the camera, compared with the noise of a patch of the PSF's size.
     """
     from scipy.ndimage import uniform_filter
 
-    fine = setup.operator.grid.embed(torch.as_tensor(image).to(setup.operator.device))
-    # The image is made of grains already: an operator without grains would blur it once, ours would twice; what counts
-    # here is its light per patch, so pooling is enough.
     factor = setup.factor
-    light = setup.operator.grid.crop(fine).cpu().numpy().reshape(image.shape[0] // factor, factor, -1, factor).sum((1, 3))
+    light = image.reshape(image.shape[0] // factor, factor, -1, factor).sum((1, 3))
     side = max(1, round(setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm))
     variance = np.where(np.isfinite(error), error, np.nanmax(np.where(np.isfinite(error), error, 0.0))) ** 2
     signal = uniform_filter(light, side, mode="nearest")

@@ -20,7 +20,9 @@ class FluoganParameters(MethodParameters):
         None, ge=0, description="lambda_1 in units of the noise of the data term's gradient (scale-free)"
     )
     smoothness: float | None = Field(
-        None, ge=0, description="smoothing length of the background in camera pixels: lambda_2 = length^2 x median weight"
+        None,
+        ge=0,
+        description="smoothing length of the background in camera pixels: lambda_2 = length^2 x median weight",
     )
     grain_nm: float | None = Field(
         None, ge=0, description="FWHM of the grains the image is made of, nm; 0: single fine pixels; default FWHM / 7"

@@ -129,7 +129,9 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     notes["factor"] = factor
     grain = psf.fwhm_nm / GRAINS_PER_FWHM if parameters.grain_nm is None else parameters.grain_nm
     if grain >= psf.fwhm_nm:
-        raise OpticsError(f"grains of {grain:.4g} nm are no finer than the PSF ({psf.fwhm_nm:.4g} nm): nothing would be gained.")
+        raise OpticsError(
+            f"grains of {grain:.4g} nm are no finer than the PSF ({psf.fwhm_nm:.4g} nm): nothing would be gained."
+        )
     check_memory(acquisition.field_shape, factor, psf.reach_nm / pixel, device=run.device)
     used = np.ones(acquisition.field_shape, bool)
     if parameters.bad_pixels:
@@ -148,7 +150,9 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         grain_fwhm_nm=grain,
         device=run.device,
     )
-    spacing = psf.fwhm_nm / KNOTS_PER_FWHM if parameters.background_spacing_nm is None else parameters.background_spacing_nm
+    spacing = (
+        psf.fwhm_nm / KNOTS_PER_FWHM if parameters.background_spacing_nm is None else parameters.background_spacing_nm
+    )
     basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
     excess = statistics.excess_noise(acquisition.camera.read_noise_e)
     notes["excess_noise"] = excess
@@ -240,7 +244,9 @@ def _drift_groups(
     warnings += drift.warnings()
     labels, shifts = group(drift)
     if drift.range_px > LARGEST_DRIFT_PX:
-        warnings.append("A drift above 3 pixels is hard to follow: check the residual map, or cut the movie with --frames.")
+        warnings.append(
+            "A drift above 3 pixels is hard to follow: check the residual map, or cut the movie with --frames."
+        )
     return labels, [(float(dy), float(dx)) for dy, dx in shifts]
 
 
@@ -266,7 +272,9 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
     needed = memory_needed(field_shape, factor, reach_px)
     if needed <= 0.9 * available:
         return
-    fitting = max((f for f in range(1, factor) if memory_needed(field_shape, f, reach_px) <= 0.9 * available), default=0)
+    fitting = max(
+        (f for f in range(1, factor) if memory_needed(field_shape, f, reach_px) <= 0.9 * available), default=0
+    )
     advice = f"--factor {fitting} fits" if fitting else "no factor fits"
     raise MemoryLimitError(
         f"a factor of {factor} on {field_shape[0]} x {field_shape[1]} pixels needs about {needed / 2**30:.1f} GiB, "
