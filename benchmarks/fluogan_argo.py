@@ -81,7 +81,9 @@ def _bicubic(acquisition: Any, factor: int) -> np.ndarray:
 def row(cases: list[tuple[Case, Outcome]]) -> list[Any]:
     """Figures of one group of seeds."""
     outcomes = [outcome for _, outcome in cases]
-    wide = [[p for p in o.verdict.pairs if p.separation_nm is not None and p.separation_nm >= TARGET_NM] for o in outcomes]
+    wide = [
+        [p for p in o.verdict.pairs if p.separation_nm is not None and p.separation_nm >= TARGET_NM] for o in outcomes
+    ]
     resolved = sum(all(p.resolved for p in pairs) for pairs in wide)
     errors = [float(np.mean([abs(p.found_nm - p.separation_nm) for p in pairs])) for pairs in wide]
     at_target = [p for pairs in wide for p in pairs if p.separation_nm == TARGET_NM]

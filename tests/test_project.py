@@ -22,6 +22,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # The rooms of the house: each imports from those before it and from itself, never from those after it.
 ROOMS = (
     "errors",
+    "machine",
     "optics",
     "camera",
     "emitters",
@@ -31,14 +32,17 @@ ROOMS = (
     "statistics",
     "solvers",
     "networks",
+    "corrections",
     "methods",
     "simulate",
     "quality",
-    "corrections",
     "io",
     "report",
+    "checkpoint",
     "pipeline",
+    "progress",
     "demo",
+    "doctor",
     "cli",
 )
 DOORS = ("__init__", "__main__")  # they open onto the whole house

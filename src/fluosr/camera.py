@@ -49,7 +49,7 @@ class Camera:
         return np.asarray(photons, np.float32) * np.float32(self.gain_adu_per_e) + np.float32(self.offset_adu)
 
     def expose(self, expected: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Frames in ADU, float32, for expected photoelectrons per pixel (...): Poisson count, gain, Gaussian noise, offset."""
+        """Frames in ADU, (...) float32, for expected photoelectrons (...): Poisson count, read noise, gain, offset."""
         counts = generator.poisson(expected).astype(np.float32)
         noise = generator.standard_normal(counts.shape, dtype=np.float32) * np.float32(self.read_noise_e)
         return self.to_adu(counts + noise)

@@ -59,8 +59,8 @@ def load(folder: Path, belongs_to: str) -> States:
         raise CheckpointError(f"{path} is damaged ({error}); run without --resume.") from error
     if owner != belongs_to:
         raise CheckpointError(
-            f"{path} comes from another movie, method, version, seed or set of parameters: resuming would mix two runs. "
-            "Repeat the options of the stopped run, or run without --resume."
+            f"{path} comes from another movie, method, version, seed or set of parameters: resuming would mix two "
+            "runs. Repeat the options of the stopped run, or run without --resume."
         )
     return states
 

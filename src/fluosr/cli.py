@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import typer
 
 from fluosr.errors import FluosrError, ReconstructionInterrupted, UsageError
-from fluosr.methods.base import Estimate, Run
 from fluosr.methods.registry import DEFAULT_METHOD, get_method, method_names
+from fluosr.progress import ProgressBar
 
 if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
@@ -59,7 +59,7 @@ def _input_options() -> list[inspect.Parameter]:
 def _option(name: str, kind: Any, text: str, default: Any = None) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
-    annotation = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text)]
+    annotation: Any = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -284,49 +284,6 @@ def argo(
     written = save_simulation(movie, output)
     height, width = phantom.field_shape
     typer.echo(f"Wrote {frames} frames of {height} x {width} pixels: {', '.join(str(path) for path in written)}")
-
-
-class ProgressBar:
-    """A bar with the time left, on standard error; silent where nobody watches."""
-
-    def __enter__(self) -> ProgressBar:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
-            console=self._console, transient=False, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._tasks: dict[str, Any] = {}
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def run(self) -> Run:
-        """A run that reports here."""
-        return Run(on_progress=self.progress, on_estimate=self.estimate)
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Move a stage's bar."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(stage, total=total)
-        self._bar.update(self._tasks[stage], completed=done, total=total)
-
-    def estimate(self, estimate: Estimate) -> None:
-        """Say what is to come."""
-        self._console.print(
-            f"About {_duration(estimate.seconds)} of computing and {estimate.n_bytes / 2**20:.0f} MB of memory. "
-            "Ctrl-C stops and keeps what there is."
-        )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def main() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import tempfile
 from collections.abc import Iterator
+
+from fluosr import __version__
 
 NEEDED = (
     "torch",
@@ -26,6 +29,7 @@ GIB = 2**30
 
 def examine() -> Iterator[tuple[str, bool]]:
     """One line a finding, and whether it is as it should be."""
+    yield f"fluosr {__version__}", True
     yield f"Python {platform.python_version()} on {platform.platform()}", True
     for name in NEEDED:
         try:
@@ -34,7 +38,7 @@ def examine() -> Iterator[tuple[str, bool]]:
             yield f"{name} is not installed: pip install fluosr", False
     if importlib.util.find_spec("torchvision"):
         try:
-            import torchvision  # noqa: F401
+            importlib.import_module("torchvision")
         except Exception as error:
             yield (
                 f"torchvision is installed but broken ({error}); fluosr does not need it: pip uninstall torchvision",

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import fluosr
-from fluosr import checkpoint
+from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, OutputError, UsageError
 from fluosr.io.write import write_json, write_ome_tiff, write_tiff
@@ -74,7 +73,7 @@ def reconstruct(
 
 
 def choose_device(wanted: str) -> str:
-    """ "auto" becomes "cuda" where there is one, else "cpu"; anything else is checked.
+    """The device meant: "auto" becomes "cuda" where there is one, else "cpu"; anything else is checked.
 
     Raises:
         UsageError: no such device here.
@@ -129,7 +128,7 @@ def run_to_folder(
     run = run or Run()
     run.seed, run.device = seed, choose_device(device)
     owner = checkpoint.identity(
-        version=fluosr.__version__,
+        version=__version__,
         method=method,
         parameters=values.model_dump(),
         seed=seed,
@@ -186,13 +185,13 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
 
 
 def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quality: Quality) -> dict[str, Any]:
-    """What was run on what, with which values, and how good it is: the part of the record that does not depend on when."""
+    """What was run on what, with which values, and how good it is: the record, less what depends on the moment."""
     import numpy
     import scipy
     import torch
 
     return {
-        "fluosr": fluosr.__version__,
+        "fluosr": __version__,
         "method": reconstruction.method,
         "finished": reconstruction.finished,
         "movie": {
@@ -211,7 +210,7 @@ def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quali
         "quality": quality.describe(),
         "warnings": reconstruction.warnings,
         "versions": {
-            "fluosr": fluosr.__version__,
+            "fluosr": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": numpy.__version__,

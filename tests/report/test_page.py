@@ -46,26 +46,26 @@ def reconstruction(shape=(30, 32), factor=2, seed=0, **more):
     error = np.full(shape, 0.2)
     mean = expected + error * generator.standard_normal(shape)
     halves = tuple((image + 0.01 * generator.standard_normal((2, *fine))).astype(np.float32))
-    fields = dict(
-        image=image,
-        background=np.full(shape, 4.0),
-        mean=mean,
-        expected=expected,
-        standard_error=error,
-        pixel_size_nm=100.0 / factor,
-        factor=factor,
-        method="fluogan",
-        parameters={"iterations": 100, "lambda_1": 0.1, "border_nm": 300.0, "seed": 4},
-        halves=halves,
-        uncertainty=0.1 * image,
-        history={"objective": [9.0, 3.0, 1.5, 1.2], "gap": [-1.0, 0.5, float("nan"), 0.1]},
-        choices={
+    fields = {
+        "image": image,
+        "background": np.full(shape, 4.0),
+        "mean": mean,
+        "expected": expected,
+        "standard_error": error,
+        "pixel_size_nm": 100.0 / factor,
+        "factor": factor,
+        "method": "fluogan",
+        "parameters": {"iterations": 100, "lambda_1": 0.1, "border_nm": 300.0, "seed": 4},
+        "halves": halves,
+        "uncertainty": 0.1 * image,
+        "history": {"objective": [9.0, 3.0, 1.5, 1.2], "gap": [-1.0, 0.5, float("nan"), 0.1]},
+        "choices": {
             "lambda_1": {"value": 0.1, "why": "held-out likelihood", "x": [0.01, 0.1, 1, 10], "y": [3, 1, 2, 4]},
             "factor": {"value": factor, "why": "PSF and pixel"},
         },
-        warnings=["The gain was estimated."],
-        citations=["@article{someone2023, title = {A & B}}"],
-    )
+        "warnings": ["The gain was estimated."],
+        "citations": ["@article{someone2023, title = {A & B}}"],
+    }
     return Reconstruction(**{**fields, **more})
 
 

@@ -114,8 +114,8 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
     """
     from fluosr.corrections.camera_estimate import estimate_camera
 
-    axes = {name: options.get(name) for name in ("time_axis", "channel", "z")}
-    movie, name, provenance = _open_source(path, *axes.values(), keep_cut=_has_stop(options.get("frames")))
+    time_axis, channel, z = (options.get(name) for name in ("time_axis", "channel", "z"))
+    movie, name, provenance = _open_source(path, time_axis, channel, z, keep_cut=_has_stop(options.get("frames")))
     t, y, x = movie.frames.shape
     lines = [
         f"{name}: {t} frames of {y} x {x} pixels, {movie.frames.dtype}, axes {movie.axes}",

@@ -21,7 +21,7 @@ CHECKPOINT_SECONDS = 15.0
 
 
 class MethodParameters(BaseModel):
-    """Base of every method's parameters: typed, checked, unknown names refused. Units stand in names and descriptions."""
+    """Base of every method's parameters: typed, checked, unknown names refused; units in names and descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""The list of methods. A method is one module with a ``METHOD``; its name here is all it takes to be offered everywhere."""
+"""The list of methods. A method is one module with a ``METHOD``; its name here is all it takes to be offered."""
 
 from __future__ import annotations
 

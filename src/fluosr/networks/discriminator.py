@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ SMALLEST_FIELD = 8
 
 
 class Discriminator(nn.Module):
-    """Three convolutions (5 x 5; 32, 64, 128 channels), each with 2 x 2 max pooling and LeakyReLU; 10 features; sigmoid.
+    """Three 5 x 5 convolutions (32, 64, 128 channels), each with 2 x 2 max pooling and LeakyReLU; 10 features; sigmoid.
 
     Differs from the paper in padding the convolutions, so that fields of 8 pixels and up can be judged.
 
@@ -32,7 +34,7 @@ class Discriminator(nn.Module):
             )
         channels = (1, 32, 64, 128)
         layers: list[nn.Module] = []
-        for before, after in zip(channels[:-1], channels[1:], strict=True):
+        for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 5, padding=2), nn.MaxPool2d(2), nn.LeakyReLU(0.2)]
         size = channels[-1] * (field_shape[0] // 8) * (field_shape[1] // 8)
         layers += [nn.Flatten(), nn.Linear(size, 10), nn.LeakyReLU(0.2), nn.Linear(10, 1), nn.Sigmoid()]

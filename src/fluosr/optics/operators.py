@@ -27,10 +27,12 @@ class ImagingOperator(ABC):
     Attributes:
         grid: the fine grid.
         n_groups: K, groups of frames with a shift of their own.
+        shape: of the sources: the extended fine grid's, or fewer where grains lie further apart than fine pixels.
     """
 
     grid: Grid
     n_groups: int
+    shape: tuple[int, int]
 
     @abstractmethod
     def forward(self, fine: torch.Tensor) -> torch.Tensor:
@@ -172,7 +174,7 @@ def _axis_matrix(size: int, grid: Grid, sigma: float, shift: float, periodic: bo
 
 
 def _grain_matrix(size: int, grid: Grid, sigma: float, periodic: bool) -> np.ndarray:
-    """(n, k) float64: profile on the fine grid of k unit Gaussian grains, along one axis; ``sigma`` in camera pixels."""
+    """(n, k) float64: k unit Gaussian grains on the fine grid, along one axis; ``sigma`` in camera pixels."""
     extent = size + 2 * grid.margin
     count = math.ceil(extent / (GRAIN_SPACING * sigma))
     centres = (np.arange(count) + 0.5) * extent / count * grid.factor
@@ -233,7 +235,7 @@ class FourierOperator(ImagingOperator):
                 ramp[ny // 2] = np.cos(np.pi * grid.factor * dy) * np.exp(-2j * np.pi * grid.factor * fx[0] * dx)
             if (dy or dx) and nx % 2 == 0:
                 ramp[:, -1] = ramp[:, 0] * np.cos(np.pi * grid.factor * dx)
-            stack.append(transfer * ramp)
+            stack.append(_without_ringing(transfer * ramp, (ny, nx)) if dy or dx else transfer)
         self._norms = np.array([_aliased_norm(t, grid) for t in stack])
         self._transfer = torch.as_tensor(np.stack(stack)).to(device, _complex(dtype))
         self._dtype = dtype
@@ -269,7 +271,7 @@ class FourierOperator(ImagingOperator):
         return torch.fft.irfft2((torch.fft.rfft2(spread) * self._transfer.conj()).sum(0), s=self.grid.shape)
 
     def norms(self) -> np.ndarray:
-        """Exact for periodic borders; else a bound: cropping to the field cannot raise the norm of the torus operator."""
+        """Exact for periodic borders; else a bound: cropping to the field cannot raise the torus operator's norm."""
         return self._norms.copy()
 
     def spread(self, sources: torch.Tensor) -> torch.Tensor:
@@ -292,6 +294,13 @@ def _centred_on_origin(kernel: np.ndarray, shape: tuple[int, int], periodic: boo
     axes = [np.arange(-radius, radius + 1) % n for n in shape]
     np.add.at(origin, np.ix_(*axes), kernel)
     return origin
+
+
+def _without_ringing(transfer: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A shift by a phase makes a coarsely sampled kernel ring below zero; light never is, and the solvers rely on it."""
+    kernel = np.fft.irfft2(transfer, s=shape)
+    clipped = np.clip(kernel, 0.0, None)
+    return np.fft.rfft2(clipped * (kernel.sum() / clipped.sum()))
 
 
 def _aliased_norm(transfer: np.ndarray, grid: Grid) -> float:

@@ -27,7 +27,7 @@ class PointSpreadFunction(Protocol):
         """Distance from the centre beyond which the PSF is taken to be dark, nm."""
 
     def kernel(self, pixel_nm: float) -> np.ndarray:
-        """(2r+1, 2r+1) float64 kernel of unit sum, integrated over pixels of ``pixel_nm``, centred on its middle pixel."""
+        """(2r+1, 2r+1) float64, of unit sum, integrated over pixels of ``pixel_nm``, centred on its middle pixel."""
 
     def describe(self) -> dict[str, object]:
         """The PSF in words and numbers, for the run's record."""
@@ -166,15 +166,15 @@ class MeasuredPSF:
         return float((y * self.image).sum()), float((x * self.image).sum())
 
     @cached_property
-    def fwhm_nm(self) -> float:  # type: ignore[override]
-        """Diameter of the disk that holds all pixels of the (fourfold interpolated) image above half its maximum, nm."""
+    def fwhm_nm(self) -> float:
+        """Diameter of a disk as large as the part of the (fourfold interpolated) image above half its maximum, nm."""
         from scipy.ndimage import zoom
 
         fine = zoom(self.image, 4, order=3, mode="grid-constant", grid_mode=True)  # a fine pixel is a quarter exactly
         return 2.0 * math.sqrt(float((fine > fine.max() / 2).sum()) / math.pi) / 4.0 * self.pixel_size_nm
 
     @cached_property
-    def reach_nm(self) -> float:  # type: ignore[override]
+    def reach_nm(self) -> float:
         """Radius that holds 99.7 % of the light, nm."""
         cy, cx = self._centroid
         y, x = np.indices(self.image.shape)

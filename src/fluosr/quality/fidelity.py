@@ -16,8 +16,8 @@ class Fidelity:
         nrmse: min over s of |s image - truth| / |truth|.
         scale: the s of that minimum; 1 when photons are kept.
         photons_ratio: sum of the image over sum of the truth.
-        shift_px: (y, x) displacement of the image against the truth, fine pixels, from the slope of the cross-spectrum's
-            phase at low frequencies.
+        shift_px: (y, x) displacement of the image against the truth, fine pixels, from the slope of the
+            cross-spectrum's phase at low frequencies.
     """
 
     correlation: float

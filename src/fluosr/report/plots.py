@@ -366,9 +366,9 @@ def _periods(finest_nm: float) -> list[float]:
         for step in (8, 6, 5, 4, 3, 2.5, 2, 1.5, 1.2, 1):
             period = step * 10.0**power
             # On a linear frequency axis coarse sizes crowd at the left: keep ticks 6 % of the axis apart.
-            if finest_nm <= period and 1 / period >= 0.06 / finest_nm:
-                if not steps or 1 / period - 1 / steps[-1] >= 0.06 / finest_nm:
-                    steps.append(period)
+            coarser = 1 / steps[-1] if steps else 0.0
+            if finest_nm <= period and 1 / period - coarser >= 0.06 / finest_nm:
+                steps.append(period)
     return steps
 
 

@@ -1,4 +1,4 @@
-"""The ARGO phantom: sets of four parallel lines whose middle pair closes in, 30 nm at a time (paper, section 5.1, Fig. 4)."""
+"""The ARGO phantom: sets of four parallel lines whose middle pair closes in, 30 nm at a time (paper, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class ArgoPhantom:
 
 
 def _strip_coverage(distance: np.ndarray, width: float, pixel: float, angle_deg: float) -> np.ndarray:
-    """Fraction of a square pixel that an infinite strip covers; ``distance`` from the pixel's centre to the strip's axis."""
+    """Fraction of a square pixel that an infinite strip covers; ``distance`` from the pixel's centre to its axis."""
     upper, lower = (_half_plane_coverage(distance + side * width / 2, pixel, angle_deg) for side in (1, -1))
     return np.clip(upper - lower, 0.0, None)
 

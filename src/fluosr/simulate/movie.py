@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,9 @@ class SimulatedMovie:
     emitters: Emitters = PoissonEmitters()
     drift_px: np.ndarray | None = None
     seed: int = 0
+    _model: ForwardModel = field(init=False, repr=False)
+    _groups: np.ndarray = field(init=False, repr=False)  # (T,) drift group of each frame
+    _emission: torch.Tensor = field(init=False, repr=False)  # on the extended fine grid
 
     def __post_init__(self) -> None:
         shifts, groups = [(0.0, 0.0)], np.zeros(self.n_frames, int)

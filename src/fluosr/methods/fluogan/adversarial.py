@@ -47,8 +47,8 @@ class AdversarialFit:
         self.fista = Fista(problem)
         self.round = 0
         self._used = torch.as_tensor(setup.used).to(self.device)
-        # Frames are judged as deviations from the mean frame, in units of one frame's typical noise: the slope of 1 that
-        # the penalty asks for then means the same at any exposure.
+        # Frames are judged as deviations from the mean frame, in units of one frame's typical noise: the slope of 1
+        # that the penalty asks for then means the same at any exposure.
         self._centre = setup.data(None)[0]
         inverse = setup.frame_weight[setup.frame_weight > 0]
         self._scale = float(inverse.median()) ** -0.5 if inverse.numel() else 1.0

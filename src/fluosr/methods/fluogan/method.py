@@ -12,12 +12,14 @@ from fluosr.methods.fluogan import regularisation
 from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
+from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import Setup, estimate, prepare
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import gather
 
 SAFE_POINT = 50  # iterations between two safe points
+NO_IMAGE_YET = "There was no image yet. What was computed is kept: continue with --resume."
 
 
 def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Run) -> Reconstruction:
@@ -42,8 +44,12 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         nonlocal read
         read += frames
         run.progress("reading the movie", read, total)
+        run.check()
 
-    statistics = gather(acquisition, advance)
+    try:
+        statistics = gather(acquisition, advance)
+    except StopRequested:
+        raise ReconstructionInterrupted(NO_IMAGE_YET) from None
     setup = prepare(acquisition, parameters, run, statistics)
     if total < FEW_FRAMES:
         setup.warnings.append(
@@ -75,15 +81,13 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         finished = False
         blocks = _latest(run)
         if blocks is None:
-            raise ReconstructionInterrupted(
-                "stopped before there was an image. What was computed is kept: continue with --resume."
-            ) from None
+            raise ReconstructionInterrupted(NO_IMAGE_YET) from None
         progress["image"] = [b.to(setup.operator.device) for b in blocks]
     return _result(setup, progress["image"], choice, curves, halves, finished)
 
 
 def _solve(
-    setup: Setup, problem: object, stage: str, run: Run, curves: dict[str, list[float]] | None = None
+    setup: Setup, problem: GeneratorProblem, stage: str, run: Run, curves: dict[str, list[float]] | None = None
 ) -> list[torch.Tensor]:
     """One FISTA run with safe points, resumed where it stood."""
     kept = run.recall(stage)
@@ -94,12 +98,12 @@ def _solve(
         )
         objective = kept["curve"].tolist()
     else:
-        state, objective = FistaState.start(problem.start()), []  # type: ignore[attr-defined]
-    fista, total = Fista(problem), setup.parameters.iterations  # type: ignore[arg-type]
+        state, objective = FistaState.start(problem.start()), []
+    fista, total = Fista(problem), setup.parameters.iterations
     while state.iteration < total:
         for _ in range(min(SAFE_POINT, total - state.iteration)):
             fista.advance(state)
-        objective.append(problem.misfit(state.point) / max(1, int(setup.used.sum())))  # type: ignore[attr-defined]
+        objective.append(problem.misfit(state.point) / max(1, int(setup.used.sum())))
         run.progress(stage, state.iteration, total)
         run.keep(stage, state.tensors() | {"curve": torch.tensor(objective, dtype=torch.float64)})
     if curves is not None:

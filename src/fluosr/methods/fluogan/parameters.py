@@ -46,8 +46,8 @@ class FluoganParameters(MethodParameters):
     discriminator_steps: int = Field(1, ge=1, description="k_D, steps on the discriminator per round")
 
 
-# What the paper states (Table 1, sections 4.1, 4.4 and 5). It states neither lambda_1, lambda_2, gamma nor lambda: these
-# stay automatic or at the values above.
+# What the paper states (Table 1, sections 4.1, 4.4 and 5). It states neither lambda_1, lambda_2, gamma nor lambda:
+# these stay automatic or at the values above.
 PAPER = {
     "factor": 6,
     "discriminator": True,

@@ -2,7 +2,8 @@
 
 The image fitted to the even frames is compared with the mean of the odd ones, and the other way round. Both halves
 see the same sample, bleaching and drift, but independent noise: the prediction error is smallest where the fit
-neither follows the noise nor misses the light.
+neither follows the noise nor misses the light. A quarter of the pixels is held out as well, and only these are asked:
+what is common to all frames of a pixel (the camera's fixed pattern) is noise too, and must not be rewarded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from fluosr.solvers.fista import Fista, FistaState
 
 SPARSITIES = (2.8, 1.4, 0.7, 0.35, 0.18)
 SMOOTHNESSES = (0.3, 3.0)
+HELD_OUT = 0.25  # of the pixels
 ITERATIONS = 150  # per value, each started from the last: prediction settles long before the finest detail does
+
+Curve = tuple[list[float], list[float]]  # values tried, held-out error per pixel
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Choice:
 
     sparsity: float
     smoothness: float
-    sparsity_curve: tuple[list[float], list[float]]
-    smoothness_curve: tuple[list[float], list[float]]
+    sparsity_curve: Curve
+    smoothness_curve: Curve
 
 
 def iterations_needed(setup: Setup) -> int:
@@ -50,10 +54,10 @@ def choose(setup: Setup, run: Run) -> Choice:
     """
     parameters = setup.parameters
     smoothness = DEFAULT_SMOOTHNESS_PX if parameters.smoothness is None else parameters.smoothness
-    kept = run.recall("choice")
-    if kept is not None:
-        values = kept["values"].tolist()
-        first, second = kept["sparsity_curve"].tolist(), kept["smoothness_curve"].tolist()
+    earlier = run.recall("choice")
+    if earlier is not None:
+        values = earlier["values"].tolist()
+        first, second = earlier["sparsity_curve"].tolist(), earlier["smoothness_curve"].tolist()
         return Choice(values[0], values[1], (first[0], first[1]), (second[0], second[1]))
     total = iterations_needed(setup)
     done = 0
@@ -61,13 +65,15 @@ def choose(setup: Setup, run: Run) -> Choice:
     def held_out_error(candidates: list[tuple[float, float]]) -> list[float]:
         nonlocal done
         errors = [0.0] * len(candidates)
+        generator = torch.Generator().manual_seed(run.seed)  # the same pixels for every candidate
         for half in (0, 1):
             state = None
             unseen, count = setup.data(1 - half)
-            weight = setup.frame_weight * count[:, None, None]
+            kept = (torch.rand(setup.used.shape, generator=generator) >= HELD_OUT).to(unseen)
+            weight = setup.frame_weight * count[:, None, None] * (1.0 - kept)
             pixels = max(1, int((weight > 0).sum()))
             for index, (sparsity, smooth) in enumerate(candidates):
-                problem = setup.problem(sparsity, smooth, half)
+                problem = setup.problem(sparsity, smooth, half, kept)
                 state = FistaState.start(state.point if state else problem.start())
                 fista = Fista(problem)
                 for _ in range(ITERATIONS):
@@ -80,12 +86,13 @@ def choose(setup: Setup, run: Run) -> Choice:
                 errors[index] += float((weight * residual * residual).sum()) / pixels / 2
         return errors
 
-    sparsity, sparsity_curve = parameters.sparsity, ([], [])
+    sparsity = parameters.sparsity
+    sparsity_curve: Curve = ([], [])
     if sparsity is None:
         errors = held_out_error([(value, smoothness) for value in SPARSITIES])
         sparsity = SPARSITIES[errors.index(min(errors))]
         sparsity_curve = (list(SPARSITIES), errors)
-    smoothness_curve = ([], [])
+    smoothness_curve: Curve = ([], [])
     if parameters.smoothness is None:
         errors = held_out_error([(sparsity, value) for value in SMOOTHNESSES])
         tried = dict(zip(SMOOTHNESSES, errors, strict=True))

@@ -1,4 +1,4 @@
-"""From a movie to FluoGAN's problem: statistics, drift, unused pixels, weights, operator, and what all of it will cost."""
+"""From a movie to FluoGAN's problem: statistics, drift, unused pixels, weights, operator, and what it will cost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Setup:
         counts: (2, K) frames in each.
         frame_weight: (K, Y, X) inverse variance of one frame; 0 where the pixel is not used.
         group_of_frame: (T,) drift group of each frame.
-        excess: measured noise variance over the model's.
+        excess: measured noise variance of the mean frame over the model's, fixed pattern included.
         noise_per_weight: standard deviation of the data term's gradient at a fine pixel, for unit weight.
         grain_nm: FWHM of the grains.
         used: (Y, X) bool, pixels that take part.
@@ -72,13 +72,16 @@ class Setup:
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
 
-    def problem(self, sparsity: float, smoothness: float, half: int | None = None) -> GeneratorProblem:
+    def problem(
+        self, sparsity: float, smoothness: float, half: int | None = None, keep: torch.Tensor | None = None
+    ) -> GeneratorProblem:
         """The generator's problem on all frames, or on one half of them.
 
         Args:
             sparsity: lambda_1 in units of the noise of the data term's gradient.
             smoothness: the background's smoothing length, camera pixels.
             half: 0 (even frames), 1 (odd frames), None (all).
+            keep: (Y, X), 0 for pixels to hold out.
         """
         mean, count = self.data(half)
         weight = self.frame_weight * count[:, None, None]
@@ -88,7 +91,7 @@ class Setup:
             self.operator,
             self.basis,
             mean,
-            weight * gamma,
+            weight * gamma if keep is None else weight * gamma * keep,
             sparsity * self.noise_per_weight * math.sqrt(typical),
             smoothness**2 * typical,
             variance_term=self.parameters.data_term == "paper",
@@ -102,8 +105,8 @@ class Setup:
             counts = self.counts.sum(0)
         else:
             mean, counts = self.means[half], self.counts[half]
-        like = {"dtype": self.frame_weight.dtype, "device": self.frame_weight.device}
-        return torch.as_tensor(mean.astype(np.float32)).to(**like), torch.as_tensor(counts).to(**like)
+        like = self.frame_weight
+        return torch.as_tensor(mean.astype(np.float32)).to(like), torch.as_tensor(counts).to(like)
 
     def image(self, blocks: list[torch.Tensor]) -> np.ndarray:
         """(L Y, L X) float32 photons per fine pixel and frame."""
@@ -154,14 +157,23 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         psf.fwhm_nm / KNOTS_PER_FWHM if parameters.background_spacing_nm is None else parameters.background_spacing_nm
     )
     basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
-    excess = statistics.excess_noise(acquisition.camera.read_noise_e)
+    read_noise = acquisition.camera.read_noise_e
+    excess = statistics.excess_noise(read_noise)
+    pattern = statistics.pixel_noise(read_noise, psf.fwhm_nm / pixel, used)
+    notes["pixel_noise"] = pattern
+    if pattern > max(1.5, 1.5 * excess):
+        warnings.append(
+            f"Neighbouring pixels differ {pattern:.1f} times more (in variance) than noise explains and any light through "
+            "this PSF can: a fixed pattern of the camera. It limits what more frames can bring; the fit allows for it."
+        )
     notes["excess_noise"] = excess
     if excess > 1.5:
         warnings.append(
-            f"The frames fluctuate {excess:.1f} times more than photon and read noise explain: blinking emitters, or a gain "
-            "that is off. The error map allows for it."
+            f"The frames fluctuate {excess:.1f} times more than photon and read noise explain: blinking emitters, or a "
+            "gain that is off. The error map allows for it."
         )
     notes["background_spacing_nm"], notes["grain_nm"] = spacing, grain
+    excess = max(excess, pattern, 1e-3)
     weight = _frame_weight(means, counts, acquisition, parameters, excess, used)
     probe = torch.zeros(operator.shape, dtype=operator.dtype, device=operator.device)
     probe[operator.shape[0] // 2, operator.shape[1] // 2] = 1.0
