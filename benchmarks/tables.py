@@ -1,4 +1,4 @@
-"""What the benchmarks share: a table that prints itself and is stored as JSON and Markdown, and test movies in memory."""
+"""What the benchmarks share: a table that prints itself and is stored as JSON and Markdown; movies in memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def store(name: str, heading: str, tables: Sequence[Table], **facts: Any) -> Non
 
 
 def mean_sd(values: Sequence[float | None], digits: int = 2) -> str:
-    """ "mean +- sd (n)" of what is not None; a dash where nothing is."""
+    """Mean ± sd, as text, of what is not None; a dash where nothing is."""
     there = [v for v in values if v is not None]
     if not there:
         return "-"

@@ -39,7 +39,13 @@ def frames_of(light: np.ndarray, n_frames: int = 50, *, seed: int = 0) -> np.nda
 
 def movie_of(frames: np.ndarray, **changes: Any) -> Acquisition:
     """The frames as an acquisition of 100-nm pixels, a 300-nm PSF and a camera that counts photons."""
-    facts: dict[str, Any] = {"pixel_size_nm": PIXEL_NM, "fwhm_nm": FWHM_NM, "gain": 1.0, "offset": 0.0, "read_noise": 0.0}
+    facts: dict[str, Any] = {
+        "pixel_size_nm": PIXEL_NM,
+        "fwhm_nm": FWHM_NM,
+        "gain": 1.0,
+        "offset": 0.0,
+        "read_noise": 0.0,
+    }
     return open_movie(frames, **(facts | changes))
 
 

@@ -106,3 +106,17 @@ def test_nan_is_reported_with_its_frame(where):
 def test_what_cannot_be_a_movie_is_refused(shape, pixel, fwhm, error, words):
     with pytest.raises(error, match=words):
         Acquisition(ArrayFrames(np.zeros(shape)), pixel, GaussianPSF(fwhm), Camera())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint64])
+def test_values_that_no_camera_gives_are_reported_with_their_frame(dtype):
+    a = movie(dtype=dtype)
+    a.frames.array[3, 1, 1] = 10**15
+    with pytest.raises(AcquisitionError, match=r"frame 3 holds values beyond 1e\+12.*--frames"):
+        list(a.chunks())
+    assert a.photons([0]).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.bool_, np.int32])
+def test_all_other_values_are_taken(dtype):
+    assert np.isfinite(movie((5, 4, 6), dtype=dtype).photons(slice(None))).all()

@@ -6,16 +6,18 @@ and nothing else. A block whose fence says ``no-run`` (```` ```bash no-run ````)
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import re
 import shlex
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -159,6 +161,81 @@ def test_every_error_is_explained_with_its_exit_code() -> None:
     for name, error in vars(fluosr.errors).items():
         if isinstance(error, type) and issubclass(error, FluosrError) and error is not FluosrError:
             assert re.search(rf"\|.*`{name}`.*\| {error.exit_code} \|", text), f"{name} ({error.exit_code})"
+
+
+def options_of_the_command_line() -> str:
+    """The tables of docs/reconstruct.md, made from the command and the parameter models."""
+    import typer.main
+
+    from fluosr.cli import app
+    from fluosr.methods.registry import get_method, method_names
+
+    methods = {name: get_method(name) for name in method_names()}
+    parameters = {name for method in methods.values() for name in method.parameters.model_fields}
+    command = typer.main.get_command(app).commands["reconstruct"]  # type: ignore[attr-defined]
+    rows = []
+    for option in command.params:
+        if option.param_type_name != "option" or option.name in {"help", *parameters}:
+            continue
+        names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+        default = option.default
+        if isinstance(default, bool):
+            default = "yes" if default else "no"
+        text, _, noted = option.help.partition(" (default: ")
+        rows.append(f"| {names} | {text} | {noted.rstrip(')') or ('' if default is None else default)} |")
+    head = "| option | what it says | default |\n|---|---|---|\n"
+    parts = [head + "\n".join(rows)]
+    for name, method in methods.items():
+        rows = []
+        for key, field in method.parameters.model_fields.items():
+            flag = "--" + key.replace("_", "-")
+            names = f"`{flag}`, `--no-{flag[2:]}`" if field.annotation is bool else f"`{flag}`"
+            default = "automatic" if field.default is None else field.default
+            if isinstance(default, bool):
+                default = "yes" if default else "no"
+            choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
+            text = (field.description or "") + (f": {' or '.join(choices)}" if choices else "")
+            rows.append(f"| {names} | {text} | {default} |")
+        parts.append(f"Of `--method {name}`:\n\n{head}" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def test_the_tables_of_options_are_those_of_the_command_line() -> None:
+    text = (ROOT / "docs" / "reconstruct.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- options:.*?-->\n(.*?)<!-- end of options -->", text, re.DOTALL)
+    assert found is not None
+    wanted = options_of_the_command_line()
+    assert found[1].strip() == wanted, f"docs/reconstruct.md should say:\n\n{wanted}\n"
+
+
+def test_the_design_constants_are_those_of_the_source() -> None:
+    text = (ROOT / "docs" / "fluogan.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+\.[A-Z_]+`(?:, )?)+) \| ([\d., ]+) \|", text, re.MULTILINE)
+    assert len(rows) >= 8
+    for names, values in rows:
+        constants: list[float] = []
+        for module, name in re.findall(r"`(\w+)\.([A-Z_]+)`", names):
+            found = getattr(importlib.import_module(f"fluosr.methods.fluogan.{module}"), name)
+            constants += found if isinstance(found, tuple) else [found]
+        assert [float(value) for value in values.split(",")] == constants, names
+
+
+def test_the_preset_of_the_paper_is_described_as_it_is() -> None:
+    from fluosr.methods.fluogan.parameters import PAPER, FluoganParameters
+
+    text = (ROOT / "docs" / "fluogan.md").read_text(encoding="utf-8")
+    rows = dict(
+        re.findall(r"^\| (factor L|batch B, rate of Adam|iterations with discriminator) \| (.*?) \|", text, re.M)
+    )
+    assert rows == {
+        "factor L": str(PAPER["factor"]),
+        "batch B, rate of Adam": f"{PAPER['batch']}, 1e-6",
+        "iterations with discriminator": str(PAPER["adversarial_iterations"]),
+    }
+    assert PAPER["discriminator_rate"] == 1e-6
+    defaults = FluoganParameters()
+    assert (defaults.discriminator_rate, defaults.adversarial_iterations) == (1e-4, 300)
+    assert "learning rate 1e-4, and 300 rounds, by default" in text
 
 
 def test_blocks_are_found_with_their_line_and_tags() -> None:

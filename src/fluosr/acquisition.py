@@ -16,6 +16,7 @@ from fluosr.optics.psf import PointSpreadFunction
 CHUNK_BYTES = 8 * 2**20  # of float32 frames; reading holds a few copies of it
 MINIMUM_FRAMES = 2
 FEW_FRAMES = 20
+LARGEST_VALUE = 1e12  # grey values, ADU: no camera gives more, and their squares still fit single precision
 
 
 class FrameSource(Protocol):
@@ -161,7 +162,7 @@ class Acquisition:
             (slice of frame numbers, (k, Y, X) float32 frames in photoelectrons).
 
         Raises:
-            AcquisitionError: NaN or infinite values, saying in which frame.
+            AcquisitionError: values that are NaN, infinite or beyond any camera, saying in which frame.
         """
         t, y, x = self.frames.shape
         step = max(1, CHUNK_BYTES // (y * x * 4))
@@ -173,16 +174,21 @@ class Acquisition:
         """(k, Y, X) float32 frames in photoelectrons.
 
         Raises:
-            AcquisitionError: NaN or infinite values, saying in which frame.
+            AcquisitionError: values that are NaN, infinite or beyond any camera, saying in which frame.
         """
         raw = self.frames.read(indices)
-        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-            bad = int(np.flatnonzero(~np.isfinite(raw).all(axis=(1, 2)))[0])
-            number = range(self.n_frames)[indices][bad] if isinstance(indices, slice) else indices[bad]
-            raise AcquisitionError(
-                f"{self.name}: frame {number} holds NaN or infinite values. Leave such frames out with --frames, "
-                "or replace the values in the software that wrote them."
-            )
+        if raw.dtype.kind == "f" or raw.dtype.itemsize > 4:
+            finite = np.isfinite(raw)
+            largest = min(LARGEST_VALUE, float(np.finfo(raw.dtype).max)) if raw.dtype.kind == "f" else LARGEST_VALUE
+            believable = finite & (raw <= largest) & (raw >= -largest)
+            if not believable.all():
+                bad = int(np.flatnonzero(~believable.all(axis=(1, 2)))[0])
+                number = range(self.n_frames)[indices][bad] if isinstance(indices, slice) else indices[bad]
+                what = f"values beyond {LARGEST_VALUE:.0e}" if finite[bad].all() else "NaN or infinite values"
+                raise AcquisitionError(
+                    f"{self.name}: frame {number} holds {what}. Leave such frames out with --frames, "
+                    "or replace the values in the software that wrote them."
+                )
         return self.camera.to_photons(raw)
 
     def select(self, *, frames: range | None = None, window: tuple[int, int, int, int] | None = None) -> Acquisition:

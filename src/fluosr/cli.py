@@ -164,7 +164,8 @@ def _print_result(result: Result, output: Path, report: bool) -> None:
     quality, record = result.quality.describe(), result.record
     resolution = quality["resolution"]
     nm = resolution.get("resolution_nm")
-    typer.echo(f"Resolution (FRC of two halves): {nm:.0f} nm" if nm else f"Resolution: {resolution.get('reason')}")
+    found = f"not better than {nm:.0f} nm (Fourier ring correlation of two halves)" if nm else resolution.get("reason")
+    typer.echo(f"Resolution: {found}")
     typer.echo(f"Residuals: {quality['residuals']['verdict']}")
     for warning in result.reconstruction.warnings:
         typer.echo(f"Note: {warning}")
@@ -293,15 +294,26 @@ def main() -> None:
         sys.argv.remove("--debug")
     try:
         app()
-    except (FluosrError, KeyboardInterrupt, MemoryError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
-        if isinstance(error, KeyboardInterrupt | ReconstructionInterrupted):
-            typer.echo(f"Stopped. {error}".strip(), err=True)
+        if isinstance(error, ReconstructionInterrupted):
+            typer.echo(f"Stopped. {error}", err=True)
             sys.exit(STOPPED)
-        text = "there is not enough memory for this." if isinstance(error, MemoryError) else str(error)
-        typer.echo(f"fluosr: {text}", err=True)
+        typer.echo(f"fluosr: {_in_words(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, FluosrError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(STOPPED)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FluosrError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this."
+    kind = type(error).__name__
+    return f"something went wrong that should not ({kind}: {error}). Run it with --debug and report what it prints."
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ class MissingMetadataError(UsageError):
 
 
 class ImageReadError(FluosrError):
-    """A file cannot be read as a movie: absent, damaged, cut short, or declaring more than there is."""
+    """What was given cannot be read as a movie: absent, damaged, cut short, or declaring more than there is."""
 
 
-class AcquisitionError(FluosrError):
-    """The frames were read but cannot be what they are said to be: one frame, NaN, RGB, drift without end."""
+class AcquisitionError(ImageReadError):
+    """The frames can be read but cannot be a movie: one frame, a field of 3 pixels, NaN, RGB."""
 
 
 class OpticsError(UsageError):

@@ -148,23 +148,24 @@ def run_to_folder(
     started, clock = datetime.now(UTC), time.perf_counter()
     with stop_on_signals(run):
         reconstruction = chosen.load()(acquisition, values, run)
-    quality = judge(reconstruction)
-    record = describe_run(acquisition, reconstruction, quality)
-    record |= {
-        "seed": seed,
-        "device": run.device,
-        "threads": _threads(),
-        "command": command,
-        "started": started.isoformat(timespec="seconds"),
-        "resumed": resume,
-        "time_s": round(time.perf_counter() - clock, 2),
-        "peak_memory_mb": round(_peak_memory_mb(), 1),
-    }
-    result = Result(reconstruction, quality, record)
-    write_result(result, acquisition, output, make_report=make_report)
-    if reconstruction.finished:
-        checkpoint.remove(output)
-    return result
+        # From here on a first Ctrl-C comes too late to save time: what was computed is judged and written.
+        quality = judge(reconstruction)
+        record = describe_run(acquisition, reconstruction, quality)
+        record |= {
+            "seed": seed,
+            "device": run.device,
+            "threads": _threads(),
+            "command": command,
+            "started": started.isoformat(timespec="seconds"),
+            "resumed": resume,
+            "time_s": round(time.perf_counter() - clock, 2),
+            "peak_memory_mb": round(_peak_memory_mb(), 1),
+        }
+        result = Result(reconstruction, quality, record)
+        write_result(result, acquisition, output, make_report=make_report)
+        if reconstruction.finished:
+            checkpoint.remove(output)
+        return result
 
 
 def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:

@@ -98,13 +98,12 @@ class MovieStatistics:
             return 1.0
         return max(excess, LEAST_EXCESS)
 
-
     def pixel_noise(self, read_noise_e: float, fwhm_px: float, used: np.ndarray | None = None) -> float:
         """Variance of the mean frame beyond the optics' band, over what Poisson and read noise predict.
 
-        A fourth difference along both axes keeps only what changes from pixel to pixel, and no light through the PSF does
-        that: what it finds is noise, what is common to all frames (fixed pattern) included. About 1 where there is none;
-        1 where the PSF is under 2.2 pixels wide and the question cannot be put.
+        A fourth difference along both axes keeps only what changes from pixel to pixel, and no light through the PSF
+        does that: what it finds is noise, what is common to all frames (fixed pattern) included. About 1 where there is
+        none; 1 where the PSF is under 2.2 pixels wide and the question cannot be put.
 
         Args:
             read_noise_e: electrons rms.

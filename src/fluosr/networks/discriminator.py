@@ -12,6 +12,19 @@ from fluosr.errors import OpticsError
 SMALLEST_FIELD = 8
 
 
+def check_field(field_shape: tuple[int, int]) -> None:
+    """Refuse a field of camera pixels that the discriminator cannot judge.
+
+    Raises:
+        OpticsError: a field under 8 pixels leaves nothing after three poolings.
+    """
+    if min(field_shape) < SMALLEST_FIELD:
+        raise OpticsError(
+            f"the discriminator needs a field of at least {SMALLEST_FIELD} x {SMALLEST_FIELD} pixels, "
+            f"got {field_shape[0]} x {field_shape[1]}; use --no-discriminator or a larger --crop."
+        )
+
+
 class Discriminator(nn.Module):
     """Three 5 x 5 convolutions (32, 64, 128 channels), each with 2 x 2 max pooling and LeakyReLU; 10 features; sigmoid.
 
@@ -22,16 +35,12 @@ class Discriminator(nn.Module):
         generator: draws the initial weights.
 
     Raises:
-        OpticsError: a field under 8 pixels leaves nothing after three poolings.
+        OpticsError: as :func:`check_field`.
     """
 
     def __init__(self, field_shape: tuple[int, int], generator: torch.Generator | None = None) -> None:
         super().__init__()
-        if min(field_shape) < SMALLEST_FIELD:
-            raise OpticsError(
-                f"the discriminator needs a field of at least {SMALLEST_FIELD} x {SMALLEST_FIELD} pixels, "
-                f"got {field_shape[0]} x {field_shape[1]}; use --no-discriminator or a larger --crop."
-            )
+        check_field(field_shape)
         channels = (1, 32, 64, 128)
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):

@@ -220,10 +220,13 @@ class FourierOperator(ImagingOperator):
         self.n_groups = len(shifts)
         self._periodic = periodic
         ny, nx = self.shape = grid.shape
-        transfer = np.fft.rfft2(_centred_on_origin(psf.kernel(pixel_size_nm / grid.factor), (ny, nx), periodic))
+        kernel = psf.kernel(pixel_size_nm / grid.factor)
+        radius = kernel.shape[0] // 2
+        transfer = np.fft.rfft2(_centred_on_origin(kernel, (ny, nx), periodic))
         self._grain = None
         if grain_fwhm_nm > 0:
             grain_kernel = GaussianPSF(grain_fwhm_nm).kernel(pixel_size_nm / grid.factor)
+            radius += grain_kernel.shape[0] // 2
             grain = np.fft.rfft2(_centred_on_origin(grain_kernel, (ny, nx), periodic=True))
             transfer = transfer * grain
             self._grain = torch.as_tensor(grain).to(device, _complex(dtype))
@@ -235,7 +238,8 @@ class FourierOperator(ImagingOperator):
                 ramp[ny // 2] = np.cos(np.pi * grid.factor * dy) * np.exp(-2j * np.pi * grid.factor * fx[0] * dx)
             if (dy or dx) and nx % 2 == 0:
                 ramp[:, -1] = ramp[:, 0] * np.cos(np.pi * grid.factor * dx)
-            stack.append(_without_ringing(transfer * ramp, (ny, nx)) if dy or dx else transfer)
+            moved = (dy * grid.factor, dx * grid.factor)
+            stack.append(_without_ringing(transfer * ramp, (ny, nx), moved, radius) if dy or dx else transfer)
         self._norms = np.array([_aliased_norm(t, grid) for t in stack])
         self._transfer = torch.as_tensor(np.stack(stack)).to(device, _complex(dtype))
         self._dtype = dtype
@@ -296,11 +300,19 @@ def _centred_on_origin(kernel: np.ndarray, shape: tuple[int, int], periodic: boo
     return origin
 
 
-def _without_ringing(transfer: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A shift by a phase makes a coarsely sampled kernel ring below zero; light never is, and the solvers rely on it."""
+def _without_ringing(
+    transfer: np.ndarray, shape: tuple[int, int], centre: tuple[float, float], radius: int
+) -> np.ndarray:
+    """A shift by a phase makes a coarsely sampled kernel ring, below zero too; solvers rely on light being positive.
+
+    ``centre`` and ``radius`` of the kernel in fine pixels.
+    """
     kernel = np.fft.irfft2(transfer, s=shape)
-    clipped = np.clip(kernel, 0.0, None)
-    return np.fft.rfft2(clipped * (kernel.sum() / clipped.sum()))
+    for axis, (n, c) in enumerate(zip(shape, centre, strict=True)):
+        distance = np.abs((np.arange(n) - c + n / 2) % n - n / 2)
+        kernel *= np.expand_dims(distance <= radius + 1, 1 - axis)
+    kernel = np.clip(kernel, 0.0, None)
+    return np.fft.rfft2(kernel * (transfer[0, 0].real / kernel.sum()))
 
 
 def _aliased_norm(transfer: np.ndarray, grid: Grid) -> float:

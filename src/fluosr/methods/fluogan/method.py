@@ -14,6 +14,7 @@ from fluosr.methods.fluogan.adversarial import fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
 from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import Setup, estimate, prepare
+from fluosr.networks.discriminator import check_field
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import gather
@@ -37,6 +38,8 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         AcquisitionError, OpticsError, MemoryLimitError: the input does not allow it.
         ReconstructionInterrupted: stopped before there was an image.
     """
+    if parameters.discriminator:
+        check_field(acquisition.field_shape)
     total = acquisition.n_frames
     read = 0
 

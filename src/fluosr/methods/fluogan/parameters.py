@@ -15,7 +15,7 @@ class FluoganParameters(MethodParameters):
     factor: int | None = Field(None, ge=1, le=32, description="fine pixels per camera pixel along each axis (L)")
     iterations: int = Field(3000, ge=1, description="FISTA iterations of the image without discriminator")
     discriminator: bool = Field(False, description="go on with the discriminator of the paper (delta = 1)")
-    adversarial_iterations: int = Field(300, ge=1, description="iterations with the discriminator")
+    adversarial_iterations: int = Field(100, ge=1, description="iterations with the discriminator")
     sparsity: float | None = Field(
         None, ge=0, description="lambda_1 in units of the noise of the data term's gradient (scale-free)"
     )
@@ -39,7 +39,7 @@ class FluoganParameters(MethodParameters):
     bad_pixels: bool = Field(True, description="leave hot, dead and saturated pixels out")
     halves: bool = Field(True, description="reconstruct two halves of the frames for the resolution figure")
     batch: int = Field(32, ge=2, description="frames per batch (B)")
-    discriminator_rate: float = Field(1e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)")
+    discriminator_rate: float = Field(3e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)")
     discriminator_weight: float = Field(1.0, ge=0, description="delta of eq. (14)")
     gradient_penalty: float = Field(10.0, ge=0, description="lambda of eq. (15)")
     generator_steps: int = Field(1, ge=1, description="k_G, steps on image and background per round")

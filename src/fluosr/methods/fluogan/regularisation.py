@@ -4,6 +4,9 @@ The image fitted to the even frames is compared with the mean of the odd ones, a
 see the same sample, bleaching and drift, but independent noise: the prediction error is smallest where the fit
 neither follows the noise nor misses the light. A quarter of the pixels is held out as well, and only these are asked:
 what is common to all frames of a pixel (the camera's fixed pattern) is noise too, and must not be rewarded.
+
+Of all values of lambda_1 that predict as well as the best, to within one standard error of the difference, the largest
+is taken: the sparsest image that the data cannot tell from the best (Breiman et al. 1984).
 """
 
 from __future__ import annotations
@@ -62,16 +65,17 @@ def choose(setup: Setup, run: Run) -> Choice:
     total = iterations_needed(setup)
     done = 0
 
-    def held_out_error(candidates: list[tuple[float, float]]) -> list[float]:
+    def held_out_errors(candidates: list[tuple[float, float]]) -> list[torch.Tensor]:
+        """For each candidate the squared error of every held-out pixel of both halves, in units of its noise."""
         nonlocal done
-        errors = [0.0] * len(candidates)
+        errors: list[list[torch.Tensor]] = [[] for _ in candidates]
         generator = torch.Generator().manual_seed(run.seed)  # the same pixels for every candidate
         for half in (0, 1):
             state = None
             unseen, count = setup.data(1 - half)
             kept = (torch.rand(setup.used.shape, generator=generator) >= HELD_OUT).to(unseen)
             weight = setup.frame_weight * count[:, None, None] * (1.0 - kept)
-            pixels = max(1, int((weight > 0).sum()))
+            asked = weight > 0
             for index, (sparsity, smooth) in enumerate(candidates):
                 problem = setup.problem(sparsity, smooth, half, kept)
                 state = FistaState.start(state.point if state else problem.start())
@@ -83,21 +87,23 @@ def choose(setup: Setup, run: Run) -> Choice:
                         run.progress("choosing the regularisation", done, total)
                         run.check()
                 residual = problem.expected(state.point) - unseen
-                errors[index] += float((weight * residual * residual).sum()) / pixels / 2
-        return errors
+                errors[index].append((weight * residual * residual)[asked].double().cpu())
+        return [torch.cat(parts) for parts in errors]
 
     sparsity = parameters.sparsity
     sparsity_curve: Curve = ([], [])
     if sparsity is None:
-        errors = held_out_error([(value, smoothness) for value in SPARSITIES])
-        sparsity = SPARSITIES[errors.index(min(errors))]
-        sparsity_curve = (list(SPARSITIES), errors)
+        errors = held_out_errors([(value, smoothness) for value in SPARSITIES])
+        chosen = sparsest_as_good_as_best(errors)
+        sparsity = SPARSITIES[chosen]
+        at_chosen = float(errors[chosen].mean())
+        sparsity_curve = (list(SPARSITIES), [float(e.mean()) for e in errors])
     smoothness_curve: Curve = ([], [])
     if parameters.smoothness is None:
-        errors = held_out_error([(sparsity, value) for value in SMOOTHNESSES])
-        tried = dict(zip(SMOOTHNESSES, errors, strict=True))
+        errors = held_out_errors([(sparsity, value) for value in SMOOTHNESSES])
+        tried = {value: float(e.mean()) for value, e in zip(SMOOTHNESSES, errors, strict=True)}
         if sparsity_curve[0]:
-            tried[smoothness] = min(sparsity_curve[1])
+            tried[smoothness] = at_chosen
         smoothness = min(tried, key=tried.__getitem__)
         ordered = sorted(tried)
         smoothness_curve = (ordered, [tried[value] for value in ordered])
@@ -111,3 +117,18 @@ def choose(setup: Setup, run: Run) -> Choice:
         },
     )
     return choice
+
+
+def sparsest_as_good_as_best(errors: list[torch.Tensor]) -> int:
+    """Index of the first candidate whose error exceeds the best's by no more than one standard error of the difference.
+
+    Args:
+        errors: for each candidate, sparsest first, the errors at the same pixels.
+    """
+    best = min(errors, key=lambda e: float(e.mean()))
+    for index, error in enumerate(errors):
+        difference = error - best
+        spread = float(difference.std()) / max(1, difference.numel()) ** 0.5 if difference.numel() > 1 else 0.0
+        if float(difference.mean()) <= spread:
+            return index
+    return len(errors) - 1

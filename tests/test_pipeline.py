@@ -1,0 +1,363 @@
+"""From a movie to a folder: what is written, what is kept when stopped, and what is never touched."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import fluosr
+from fluosr import checkpoint, pipeline
+from fluosr.acquisition import Acquisition
+from fluosr.errors import CheckpointError, OutputError, UsageError
+from fluosr.io.movie import open_movie
+from fluosr.io.write import write_movie
+from fluosr.methods.base import MethodParameters, Run
+from fluosr.methods.registry import get_method
+from fluosr.pipeline import OUTPUTS, Result, choose_device, run_to_folder
+from tests.commands import contents
+from tests.movies import CROSS, cross_movie, frames_of, light_of
+
+FILES = {"reconstruction.ome.tif", "background.tif", "mean.tif", "run.json", "report.html"}
+QUICK = {"factor": 3, "iterations": 100, "sparsity": 0.7, "smoothness": 1.0, "halves": False}
+
+
+def quick(**changes: Any) -> MethodParameters:
+    return get_method("fluogan").build(**(QUICK | changes))
+
+
+def run_quickly(movie: Acquisition, output: Path, **options: Any) -> Result:
+    return run_to_folder(movie, output, **({"parameters": quick(), "make_report": False} | options))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("finished")
+    frames = frames_of(light_of(CROSS, background=3.0))
+    write_movie(folder / "cross.tif", frames, len(frames), np.uint16, 100.0, 0.05)
+    movie = open_movie(folder / "cross.tif", fwhm_nm=300.0, gain=1.0, offset=0.0, read_noise=0.5)
+    parameters = get_method("fluogan").build(factor=3, iterations=100)
+    output = folder / "a" / "b"
+    return output, run_to_folder(movie, output, parameters=parameters, seed=7, command=["fluosr", "reconstruct"])
+
+
+def test_all_files_are_there_and_nothing_else(finished: tuple[Path, Result]) -> None:
+    assert {path.name for path in finished[0].iterdir()} == FILES
+    assert FILES | {checkpoint.FILE_NAME} == set(OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "pixel_nm"),
+    [("reconstruction.ome.tif", (48, 54), 100 / 3), ("background.tif", (16, 18), 100.0), ("mean.tif", (16, 18), 100.0)],
+)
+def test_images_are_float32_with_their_pixel_size(
+    finished: tuple[Path, Result], name: str, shape: tuple[int, int], pixel_nm: float
+) -> None:
+    with tifffile.TiffFile(finished[0] / name) as tif:
+        image = tif.asarray()
+        assert (image.shape, image.dtype) == (shape, np.float32)
+        page = tif.pages.first
+        numerator, denominator = page.tags["XResolution"].value
+        micrometres = {"NONE": 1.0, "CENTIMETER": 1e4}[page.tags["ResolutionUnit"].value.name]
+        assert micrometres * denominator / numerator == pytest.approx(pixel_nm / 1000, rel=1e-4)
+        assert tif.is_ome == name.endswith(".ome.tif")
+        if tif.is_ome:
+            assert f'PhysicalSizeX="{pixel_nm / 1000:.6f}'[:-2] in tif.ome_metadata
+        else:
+            assert tif.imagej_metadata["unit"] == "um"
+
+
+def test_images_are_those_of_the_reconstruction(finished: tuple[Path, Result]) -> None:
+    output, result = finished
+    made = result.reconstruction
+    for name, image in (
+        ("reconstruction.ome.tif", made.image),
+        ("background.tif", made.background),
+        ("mean.tif", made.mean),
+    ):
+        np.testing.assert_array_equal(tifffile.imread(output / name), image)
+    np.testing.assert_allclose(made.mean, frames_of(light_of(CROSS, background=3.0)).mean(0), rtol=1e-5)
+
+
+def test_the_record_holds_all_that_is_needed_to_repeat_the_run(finished: tuple[Path, Result]) -> None:
+    output, _ = finished
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    parameters = get_method("fluogan").parameters
+    assert set(parameters.model_fields) <= set(record["parameters"])
+    assert None not in record["parameters"].values()  # chosen values stand where a parameter was automatic
+    assert {"sparsity", "smoothness", "grain_nm"} <= set(record["choices"])
+    assert all("value" in choice and choice["why"] for choice in record["choices"].values())
+    assert (record["seed"], record["method"], record["finished"], record["resumed"]) == (7, "fluogan", True, False)
+    assert record["device"] in ("cpu", "cuda") and record["threads"] >= 1
+    assert record["fluosr"] == record["versions"]["fluosr"] == fluosr.__version__
+    assert {"python", "torch", "numpy", "scipy"} <= set(record["versions"])
+    assert record["time_s"] > 0 and 50 < record["peak_memory_mb"] < 10_000
+    assert record["citation"][0].startswith("@article{") and "10.1088/1361-6420/acc889" in record["citation"][0]
+    assert record["command"] == ["fluosr", "reconstruct"]
+    movie = record["movie"]
+    assert (movie["name"], movie["shape"], movie["dtype"]) == ("cross", [50, 16, 18], "uint16")
+    assert movie["pixel_size_nm"] == pytest.approx(100.0) and movie["frame_interval_s"] == pytest.approx(0.05)
+    assert movie["psf"] == {"model": "gaussian", "fwhm_nm": 300.0}
+    assert movie["camera"]["gain_adu_per_e"] == 1.0
+    assert movie["provenance"]["path"].endswith("cross.tif") and len(movie["provenance"]["fingerprint"]) == 64
+    assert record["fine_pixel_size_nm"] == pytest.approx(100 / 3)
+    assert record["quality"]["residuals"]["verdict"] and "resolution" in record["quality"]
+    assert isinstance(record["warnings"], list)
+
+
+def test_the_report_is_one_page_that_opens_offline(finished: tuple[Path, Result]) -> None:
+    page = (finished[0] / "report.html").read_text(encoding="utf-8")
+    assert page.count("<html") == 1 and "data:image/png;base64," in page
+    assert "<link" not in page and 'src="http' not in page
+
+
+def test_what_python_returns_is_what_the_folder_holds(finished: tuple[Path, Result]) -> None:
+    _, result = finished
+    movie = cross_movie(read_noise=0.5)
+    again = fluosr.reconstruct(movie, seed=7, factor=3, iterations=100)
+    np.testing.assert_array_equal(again.image, result.reconstruction.image)
+
+
+def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
+    run_quickly(cross_movie(), tmp_path)
+    run_quickly(cross_movie(seed=1), tmp_path, parameters=quick(factor=2))
+    assert tifffile.imread(tmp_path / "reconstruction.ome.tif").shape == (32, 36)
+    assert json.loads((tmp_path / "run.json").read_text())["parameters"]["factor"] == 2
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "reconstruction.tif").write_bytes(b"mine too")
+    run_quickly(cross_movie(), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "reconstruction.tif").read_bytes() == b"mine too"
+
+
+# The output folder.
+
+
+def test_a_file_as_output_is_refused_and_kept(tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    output.write_text("mine")
+    with pytest.raises(OutputError, match="is a file; --output takes a folder"):
+        run_quickly(cross_movie(), output)
+    assert output.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write to .*Choose another --output"):
+        run_quickly(cross_movie(), tmp_path / "file" / "results")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_folder_without_permission_is_refused_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    stages: list[str] = []
+    try:
+        with pytest.raises(OutputError, match="Permission denied"):
+            run_quickly(cross_movie(), tmp_path, run=Run(on_progress=lambda stage, *_: stages.append(stage)))
+    finally:
+        tmp_path.chmod(0o700)
+    assert stages == []
+
+
+def test_a_folder_that_refuses_files_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, data: bytes) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    stages: list[str] = []
+    with pytest.raises(OutputError, match="Read-only file system"):
+        run_quickly(cross_movie(), tmp_path, run=Run(on_progress=lambda stage, *_: stages.append(stage)))
+    assert stages == []
+
+
+@pytest.mark.parametrize("name", ["mean.tif", "background.tif", "reconstruction.ome.tif"])
+def test_an_input_under_an_outputs_name_is_not_overwritten(tmp_path: Path, name: str) -> None:
+    frames = frames_of(light_of(CROSS, background=3.0))
+    path = tmp_path / name
+    write_movie(path, frames, len(frames), np.uint16, 100.0, None)
+    before = contents(tmp_path)
+    movie = open_movie(path, fwhm_nm=300.0, gain=1.0, offset=0.0, read_noise=0.0)
+    with pytest.raises(OutputError, match="would be overwritten by its own result"):
+        run_quickly(movie, tmp_path)
+    link = tmp_path / "another name"
+    link.symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(OutputError, match="would be overwritten by its own result"):
+        run_quickly(movie, link)
+    link.unlink()
+    assert contents(tmp_path) == before
+    run_quickly(movie, tmp_path / "elsewhere")
+    assert path.read_bytes() == before[name]
+
+
+@pytest.mark.parametrize("full_at", range(1, 6))
+def test_a_full_disk_leaves_every_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: int) -> None:
+    first = run_quickly(cross_movie(), tmp_path, make_report=True)
+    before = contents(tmp_path)
+    assert set(before) == FILES
+    replace, calls = os.replace, 0
+
+    def fill(source: Any, target: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls >= full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fill)
+    with pytest.raises(OutputError, match="No space left on device"):
+        run_quickly(cross_movie(seed=1), tmp_path, make_report=True)
+    monkeypatch.undo()
+    after = contents(tmp_path)
+    assert set(after) == FILES  # no half file beside them
+    changed = {name for name in FILES if after[name] != before[name]}
+    assert len(changed) == full_at - 1
+    assert tifffile.imread(tmp_path / "mean.tif").shape == first.reconstruction.mean.shape
+
+
+# Stopping and going on.
+
+
+def stop_at(stage: str, count: int = 1) -> Run:
+    seen = 0
+
+    def progress(name: str, done: int, total: int) -> None:
+        nonlocal seen
+        seen += name == stage
+        if seen == count:
+            run.stop_requested = True
+
+    run = Run(on_progress=progress)
+    return run
+
+
+def test_a_stopped_run_keeps_its_image_and_its_checkpoint(tmp_path: Path) -> None:
+    stopped = run_quickly(cross_movie(), tmp_path, run=stop_at("image"), make_report=True)
+    assert not stopped.reconstruction.finished
+    assert {path.name for path in tmp_path.iterdir()} == set(OUTPUTS)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["finished"] is False
+    assert any("--resume" in warning for warning in record["warnings"])
+    assert "stopped early" in (tmp_path / "report.html").read_text()
+    whole = run_quickly(cross_movie(), tmp_path, resume=True, make_report=True)
+    assert whole.record["resumed"] is True and whole.reconstruction.finished
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": quick(iterations=101)},
+        {"parameters": quick(sparsity=0.8)},
+        {"seed": 1},
+        {"movie": cross_movie(seed=1)},
+        {"movie": cross_movie(40)},
+        {"movie": cross_movie(fwhm_nm=310.0)},
+        {"movie": cross_movie(gain=1.1)},
+        {"movie": cross_movie(pixel_size_nm=101.0)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_run_is_not_resumed(tmp_path: Path, change: dict[str, Any]) -> None:
+    run_quickly(cross_movie(), tmp_path, run=stop_at("image"))
+    before = contents(tmp_path)
+    options = dict(change)
+    with pytest.raises(CheckpointError, match="comes from another movie"):
+        run_quickly(options.pop("movie", cross_movie()), tmp_path, resume=True, **options)
+    assert contents(tmp_path) == before
+
+
+def test_there_is_nothing_to_resume_in_a_new_folder_or_after_the_end(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        run_quickly(cross_movie(), tmp_path, resume=True)
+    run_quickly(cross_movie(), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        run_quickly(cross_movie(), tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_moved_movie_may_be_resumed(tmp_path: Path) -> None:
+    frames = frames_of(light_of(CROSS, background=3.0))
+    facts: dict[str, Any] = {"fwhm_nm": 300.0, "gain": 1.0, "offset": 0.0, "read_noise": 0.0}
+    write_movie(tmp_path / "one.tif", frames, len(frames), np.uint16, 100.0, None)
+    run_quickly(open_movie(tmp_path / "one.tif", **facts), tmp_path / "out", run=stop_at("image"))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "one.tif").rename(tmp_path / "sub" / "two.tif")
+    whole = run_quickly(open_movie(tmp_path / "sub" / "two.tif", **facts), tmp_path / "out", resume=True)
+    assert whole.reconstruction.finished
+
+
+def test_checkpoints_are_saved_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluosr.methods.base.CHECKPOINT_SECONDS", 0.0)
+    seen: list[bool] = []
+    run = Run(on_progress=lambda *_: seen.append((tmp_path / checkpoint.FILE_NAME).is_file()))
+    run_quickly(cross_movie(), tmp_path, run=run)
+    assert seen[-1] and not (tmp_path / checkpoint.FILE_NAME).exists()
+
+
+def test_ctrl_c_asks_once_and_the_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    run = Run()
+    with pipeline.stop_on_signals(run):
+        signal.raise_signal(signal.SIGINT)
+        assert run.stop_requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    run = Run()
+    with pipeline.stop_on_signals(run):
+        signal.raise_signal(signal.SIGTERM)
+    assert run.stop_requested
+
+
+def test_ctrl_c_while_writing_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = pipeline.write_ome_tiff
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "write_ome_tiff", interrupted)
+    assert run_quickly(cross_movie(), tmp_path, make_report=True).reconstruction.finished
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_a_run_in_a_thread_needs_no_signals(tmp_path: Path) -> None:
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.append(run_quickly(cross_movie(), tmp_path)))
+    thread.start()
+    thread.join()
+    assert results[0].reconstruction.finished
+
+
+# Devices.
+
+
+def test_auto_takes_what_is_there() -> None:
+    assert choose_device("auto") in ("cpu", "cuda")
+    assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize(("device", "words"), [("tpu9", "no such kind of device"), ("meta", "only cpu and cuda")])
+def test_an_unknown_device_is_refused(device: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        choose_device(device)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError, match="shows no CUDA device"):
+        choose_device("cuda:0")
