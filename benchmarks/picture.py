@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PICTURE)
     output = parser.parse_args().output
     phantom = ArgoPhantom(separations_nm=SEPARATIONS_NM, control=False, margin_nm=350.0)
-    movie = SimulatedMovie(phantom, seed=1)
+    movie = SimulatedMovie(phantom)
     made = fluosr.reconstruct(acquire(movie))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(draw(movie, made.mean, made.image))

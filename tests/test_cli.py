@@ -25,8 +25,28 @@ from tests.movies import CROSS, frames_of, light_of
 
 FACTS = ("--fwhm", "300", "--gain", "1", "--offset", "0", "--read-noise", "0")
 QUICK = ("--factor", "3", "--iterations", "60", "--sparsity", "0.7", "--smoothness", "1", "--no-halves", "--no-report")
-CONTRACT = """--method --pixel-size --fwhm --factor --output --discriminator --no-discriminator --iterations --seed --device
---crop --frames --na --wavelength --psf --gain --offset --read-noise --preset --resume""".split()
+CONTRACT = [
+    "--method",
+    "--pixel-size",
+    "--fwhm",
+    "--factor",
+    "--output",
+    "--discriminator",
+    "--no-discriminator",
+    "--iterations",
+    "--seed",
+    "--device",
+    "--crop",
+    "--frames",
+    "--na",
+    "--wavelength",
+    "--psf",
+    "--gain",
+    "--offset",
+    "--read-noise",
+    "--preset",
+    "--resume",
+]
 
 
 @pytest.fixture

@@ -176,6 +176,14 @@ class Acquisition:
         Raises:
             AcquisitionError: values that are NaN, infinite or beyond any camera, saying in which frame.
         """
+        return self.camera.to_photons(self.adu(indices))
+
+    def adu(self, indices: Sequence[int] | slice) -> np.ndarray:
+        """(k, Y, X) frames in ADU, stored dtype.
+
+        Raises:
+            AcquisitionError: values that are NaN, infinite or beyond any camera, saying in which frame.
+        """
         raw = self.frames.read(indices)
         if raw.dtype.kind == "f" or raw.dtype.itemsize > 4:
             finite = np.isfinite(raw)
@@ -189,7 +197,7 @@ class Acquisition:
                     f"{self.name}: frame {number} holds {what}. Leave such frames out with --frames, "
                     "or replace the values in the software that wrote them."
                 )
-        return self.camera.to_photons(raw)
+        return raw
 
     def select(self, *, frames: range | None = None, window: tuple[int, int, int, int] | None = None) -> Acquisition:
         """The same movie with fewer frames or a smaller field; nothing is copied.

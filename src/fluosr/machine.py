@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import sys
 from pathlib import Path
 
 
@@ -18,3 +20,16 @@ def available_memory_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 4 * 2**30
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MB (2^20 bytes).
+
+    Linux's own count is asked where it is there: ``getrusage`` starts from what the parent held before the program began.
+    """
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(re.search(r"VmHWM:\s*(\d+) kB", text)[1]) / 1024  # type: ignore[index]
+    except (OSError, TypeError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

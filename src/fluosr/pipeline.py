@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, OutputError, UsageError
 from fluosr.io.write import write_json, write_ome_tiff, write_tiff
+from fluosr.machine import peak_memory_mb
 from fluosr.methods.base import MethodParameters, Run
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
 from fluosr.quality.judge import Quality, judge
@@ -159,7 +158,7 @@ def run_to_folder(
             "started": started.isoformat(timespec="seconds"),
             "resumed": resume,
             "time_s": round(time.perf_counter() - clock, 2),
-            "peak_memory_mb": round(_peak_memory_mb(), 1),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
         }
         result = Result(reconstruction, quality, record)
         write_result(result, acquisition, output, make_report=make_report)
@@ -266,11 +265,6 @@ def _threads() -> int:
     import torch
 
     return torch.get_num_threads()
-
-
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 __all__ = ["OUTPUTS", "CheckpointError", "Result", "choose_device", "reconstruct", "run_to_folder", "write_result"]

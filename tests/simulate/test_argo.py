@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluosr.camera import Camera
+from fluosr.errors import UsageError
 from fluosr.optics.sampling import Grid
 from fluosr.simulate.argo import SEPARATIONS_NM, ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
@@ -104,7 +105,7 @@ def test_the_margin_of_the_grid_moves_nothing():
 
 
 def test_a_phantom_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(UsageError, match="at least one"):
         ArgoPhantom(separations_nm=(), control=False)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def open_movie(
         AcquisitionError, OpticsError: as Acquisition.
     """
     _check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
+    Camera(1.0 if gain is None else float(gain), float(offset or 0.0), float(read_noise or 0.0))  # said before reading
     movie, name, provenance = _open_source(path_or_array, time_axis, channel, z, keep_cut=_has_stop(frames))
     warnings = list(movie.warnings)
     chosen = _choose_frames(frames, movie.frames.shape[0], name)
@@ -98,8 +99,26 @@ def open_movie(
             "The movie holds negative values: was its background subtracted, or its offset? Photon numbers, noise and "
             "weights are trustworthy only for raw frames; say --offset (ADU) if it is known."
         )
-    camera = _choose_camera(source, gain, offset, read_noise, warnings)
+    camera = _choose_camera(_CheckedFrames(acquisition), gain, offset, read_noise, warnings)
     return replace(acquisition, camera=camera, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, eq=False)
+class _CheckedFrames:
+    """Frames in ADU whose values were looked at: NaN is reported as such, not as a strange camera."""
+
+    acquisition: Acquisition
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.acquisition.frames.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.acquisition.frames.dtype
+
+    def read(self, indices: Sequence[int] | slice) -> np.ndarray:
+        return self.acquisition.adu(indices)
 
 
 def describe_movie(path: StrPath, **options: Any) -> list[str]:

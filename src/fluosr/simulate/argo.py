@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fluosr.errors import UsageError
 from fluosr.optics.sampling import Grid
 
 SEPARATIONS_NM = tuple(float(d) for d in range(0, 391, 30))
@@ -58,7 +59,7 @@ class ArgoPhantom:
 
     def __post_init__(self) -> None:
         if not self.separations_nm and not self.control:
-            raise ValueError("a phantom needs at least one set of lines")
+            raise UsageError("a phantom needs at least one set of lines, or its control.")
         angle = math.radians(self.angle_deg)
         step = self.pitch_nm / math.cos(angle)
         half_set = max(self.separations_nm, default=0.0) / 2 + self.outer_gap_nm + self.line_width_nm / 2

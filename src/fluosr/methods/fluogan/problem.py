@@ -102,6 +102,8 @@ class GeneratorProblem:
     def start(self) -> list[torch.Tensor]:
         """A flat start: half the mean light in the image, the darkest tenth in the background."""
         used = self.mean[self.weight > 0]
+        if not used.numel():
+            used = self.mean.ravel()
         dark = float(used.quantile(0.1)) if used.numel() < 1_000_000 else float(used[::7].quantile(0.1))
         light = max(float(used.mean()) - max(dark, 0.0), 1e-3)
         ones = torch.ones(self.operator.shape, dtype=self.mean.dtype, device=self.mean.device)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fluosr.acquisition import Acquisition
-from fluosr.errors import MemoryLimitError, OpticsError
+from fluosr.errors import AcquisitionError, MemoryLimitError, OpticsError
 from fluosr.machine import available_memory_bytes
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.fluogan.background import BackgroundBasis
@@ -123,6 +123,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     """Build the :class:`Setup`.
 
     Raises:
+        AcquisitionError: no pixel is fit for use.
         MemoryLimitError: the fine grid needs more memory than there is.
         OpticsError: PSF, pixel and factor do not fit.
     """
@@ -262,6 +263,8 @@ def _usable_pixels(
         saturated_fraction=statistics.at_ceiling,
         fwhm_px=fwhm_px,
     )
+    if bad.mask.all():
+        raise AcquisitionError(f"no usable pixel is left: {' '.join(bad.warnings())}")
     warnings += bad.warnings()
     notes["bad_pixels"] = int(bad.mask.sum())
     return ~bad.mask
