@@ -25,7 +25,7 @@ def available_memory_bytes() -> int:
 def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, MB (2^20 bytes).
 
-    Linux's own count is asked where it is there: ``getrusage`` starts from what the parent held before the program began.
+    Linux's own count is asked where it is there: ``getrusage`` starts from what the parent process held.
     """
     try:
         text = Path("/proc/self/status").read_text(encoding="ascii")
