@@ -98,34 +98,6 @@ class MovieStatistics:
             return 1.0
         return max(excess, LEAST_EXCESS)
 
-    def pixel_noise(self, read_noise_e: float, fwhm_px: float, used: np.ndarray | None = None) -> float:
-        """Variance of the mean frame beyond the optics' band, over what Poisson and read noise predict.
-
-        A fourth difference along both axes keeps only what changes from pixel to pixel, and no light through the PSF
-        does that: what it finds is noise, what is common to all frames (fixed pattern) included. About 1 where there is
-        none; 1 where the PSF is under 2.2 pixels wide and the question cannot be put.
-
-        Args:
-            read_noise_e: electrons rms.
-            fwhm_px: FWHM of the PSF, camera pixels.
-            used: (Y, X) bool, pixels to trust; all by default.
-        """
-        from scipy.ndimage import convolve, minimum_filter
-
-        if fwhm_px < 2.2 or min(self.mean.shape) < 8:
-            return 1.0
-        difference = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
-        kernel = np.outer(difference, difference)
-        predicted = (np.clip(self.mean, 0, None) + read_noise_e**2) / self.n_frames
-        found = convolve(self.mean.astype(float), kernel)[2:-2, 2:-2] ** 2
-        expected = convolve(predicted.astype(float), kernel**2)[2:-2, 2:-2]
-        usable = expected > 0
-        if used is not None:
-            usable &= minimum_filter(used, 5)[2:-2, 2:-2]
-        if usable.sum() < 16:
-            return 1.0
-        return float(np.median(found[usable] / expected[usable]) / 0.4549)
-
 
 def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = None) -> MovieStatistics:
     """Read the movie once.

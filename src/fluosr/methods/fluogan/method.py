@@ -19,6 +19,10 @@ from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import gather
 
+WHY = {
+    "sparsity": "the sparsest image that predicts held-out frames and pixels as well as the best, to one standard error",
+    "smoothness": "predicts held-out frames and pixels best",
+}
 SAFE_POINT = 50  # iterations between two safe points
 NO_IMAGE_YET = "There was no image yet. What was computed is kept: continue with --resume."
 
@@ -226,13 +230,13 @@ def _choices(setup: Setup, choice: regularisation.Choice) -> dict[str, dict[str,
         if curve[0]:
             rows[name] = {
                 "value": getattr(choice, name),
-                "why": "each half of the frames predicts the other best",
+                "why": WHY[name],
                 "x": curve[0],
                 "y": curve[1],
                 "x_label": unit,
                 "y_label": "held-out error per pixel",
             }
-    for name in ("excess_noise", "bad_pixels"):
+    for name in ("excess_noise", "fixed_pattern", "bad_pixels"):
         if name in setup.notes:
             rows[name] = {"value": setup.notes[name], "why": "measured on the movie"}
     return rows

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 import torch
 
 from fluosr.methods.base import Run
+from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, Setup
 from fluosr.solvers.fista import Fista, FistaState
 
-SPARSITIES = (2.8, 1.4, 0.7, 0.35, 0.18)
-SMOOTHNESSES = (0.3, 3.0)
+# Down to a third of the gradient's noise: below, the penalty no longer keeps noise out, and prediction cannot tell.
+SPARSITIES = (2.8, 1.4, 0.7, 0.5, 0.35)
+SMOOTHNESSES = (1.0, 3.0)
 HELD_OUT = 0.25  # of the pixels
-ITERATIONS = 150  # per value, each started from the last: prediction settles long before the finest detail does
+# Iterations of the common start and of each value from there: prediction settles long before the finest detail does. No
+# value starts from another's end, or the last would win by having run longest.
+START_ITERATIONS, ITERATIONS = 400, 200
 
 Curve = tuple[list[float], list[float]]  # values tried, held-out error per pixel
 
@@ -46,7 +50,8 @@ def iterations_needed(setup: Setup) -> int:
     """Iterations that :func:`choose` will run."""
     parameters = setup.parameters
     count = len(SPARSITIES) * (parameters.sparsity is None) + len(SMOOTHNESSES) * (parameters.smoothness is None)
-    return 2 * ITERATIONS * count
+    starts = (parameters.sparsity is None) + (parameters.smoothness is None)
+    return 2 * (ITERATIONS * count + START_ITERATIONS * starts)
 
 
 def choose(setup: Setup, run: Run) -> Choice:
@@ -65,27 +70,30 @@ def choose(setup: Setup, run: Run) -> Choice:
     total = iterations_needed(setup)
     done = 0
 
+    def advance(problem: GeneratorProblem, start: FistaState | None, iterations: int) -> FistaState:
+        nonlocal done
+        state, fista = FistaState.start(start.point if start else problem.start()), Fista(problem)
+        for _ in range(iterations):
+            fista.advance(state)
+            done += 1
+            if done % 25 == 0:
+                run.progress("choosing the regularisation", done, total)
+                run.check()
+        return state
+
     def held_out_errors(candidates: list[tuple[float, float]]) -> list[torch.Tensor]:
         """For each candidate the squared error of every held-out pixel of both halves, in units of its noise."""
-        nonlocal done
         errors: list[list[torch.Tensor]] = [[] for _ in candidates]
         generator = torch.Generator().manual_seed(run.seed)  # the same pixels for every candidate
         for half in (0, 1):
-            state = None
             unseen, count = setup.data(1 - half)
             kept = (torch.rand(setup.used.shape, generator=generator) >= HELD_OUT).to(unseen)
             weight = setup.frame_weight * count[:, None, None] * (1.0 - kept)
             asked = weight > 0
+            start = advance(setup.problem(SPARSITIES[2], smoothness, half, kept), None, START_ITERATIONS)
             for index, (sparsity, smooth) in enumerate(candidates):
                 problem = setup.problem(sparsity, smooth, half, kept)
-                state = FistaState.start(state.point if state else problem.start())
-                fista = Fista(problem)
-                for _ in range(ITERATIONS):
-                    fista.advance(state)
-                    done += 1
-                    if done % 25 == 0:
-                        run.progress("choosing the regularisation", done, total)
-                        run.check()
+                state = advance(problem, start, ITERATIONS)
                 residual = problem.expected(state.point) - unseen
                 errors[index].append((weight * residual * residual)[asked].double().cpu())
         return [torch.cat(parts) for parts in errors]

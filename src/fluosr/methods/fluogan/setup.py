@@ -24,7 +24,7 @@ from fluosr.statistics import MovieStatistics
 FINE_PIXELS_PER_FWHM = 18.0  # the paper's 324 nm at 100 / 6 nm is 19.4
 GRAINS_PER_FWHM = 7.0
 KNOTS_PER_FWHM = 0.4
-DEFAULT_SMOOTHNESS_PX = 1.0
+DEFAULT_SMOOTHNESS_PX = 0.3
 FIRST_SPARSITY, FIRST_ITERATIONS = 0.35, 150  # of the fit that tells how much noise to expect where
 LARGEST_DRIFT_PX = 3.0
 IMAGE_BUFFERS = 12  # fine images alive at once at the peak of an iteration
@@ -161,14 +161,6 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
     read_noise = acquisition.camera.read_noise_e
     excess = statistics.excess_noise(read_noise)
-    pattern = statistics.pixel_noise(read_noise, psf.fwhm_nm / pixel, used)
-    notes["pixel_noise"] = pattern
-    if pattern > max(1.5, 1.5 * excess):
-        warnings.append(
-            f"Neighbouring pixels differ {pattern:.1f} times more (in variance) than noise explains and any light "
-            "through this PSF can: a fixed pattern of the camera. It limits what more frames can bring; the fit "
-            "allows for it."
-        )
     notes["excess_noise"] = excess
     if excess > 1.5:
         warnings.append(
@@ -176,7 +168,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
             "gain that is off. The error map allows for it."
         )
     notes["background_spacing_nm"], notes["grain_nm"] = spacing, grain
-    excess = max(excess, pattern, 1e-3)
+    excess = max(excess, 1e-3)
     smooth = _smoothed_mean(means, counts, 0.5 * psf.fwhm_nm / FWHM_PER_SIGMA / pixel)
     weight = _frame_weight(smooth, statistics.n_frames, acquisition, parameters, excess, used)
     probe = torch.zeros(operator.shape, dtype=operator.dtype, device=operator.device)
@@ -233,21 +225,58 @@ def refine_weights(setup: Setup) -> None:
     """Take the noise from a first fit instead of from the frames, in place.
 
     Weights made from the frames themselves are high where noise happened to be low, which drags the fit down by a
-    few per cent where photons are few (the difference between Neyman's and Pearson's chi-square).
+    few per cent where photons are few (the difference between Neyman's and Pearson's chi-square). What the fit leaves
+    over also shows the camera's fixed pattern, which no number of frames averages out.
     """
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
     state, fista = FistaState.start(problem.start()), Fista(problem)
     for _ in range(FIRST_ITERATIONS):
         fista.advance(state)
+    expected = problem.expected(state.point).cpu().numpy()
+    share = (setup.counts.sum(0) / setup.counts.sum())[:, None, None]
+    read_noise = setup.acquisition.camera.read_noise_e
+    model = setup.excess * ((expected * share).sum(0).clip(0.0) + read_noise**2) / setup.statistics.n_frames
+    pattern = fixed_pattern(setup.statistics.mean - (expected * share).sum(0), model, setup.used)
+    setup.notes["fixed_pattern"] = pattern
+    if pattern > 1.5:
+        setup.warnings.append(
+            f"Neighbouring pixels differ {pattern:.1f} times more (in variance) than the frames' noise explains, and no "
+            "light through this PSF does that: a fixed pattern of the camera. It limits what more frames can bring; the fit "
+            "allows for it."
+        )
+    setup.excess *= pattern
     weight = _frame_weight(
-        problem.expected(state.point).cpu().numpy(),
-        setup.statistics.n_frames,
-        setup.acquisition,
-        setup.parameters,
-        setup.excess,
-        setup.used,
+        expected, setup.statistics.n_frames, setup.acquisition, setup.parameters, setup.excess, setup.used
     )
     setup.frame_weight = torch.as_tensor(weight).to(setup.frame_weight)
+
+
+def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray) -> float:
+    """Variance of what changes from pixel to pixel in a residual, over what noise predicts; 1 unless it is surely more.
+
+    A fourth difference along both axes keeps only what changes from pixel to pixel: what a fit has not reached yet is
+    smoother.
+
+    Args:
+        residual: (Y, X) mean frame less the fit, photons.
+        variance: (Y, X) what the frames' noise predicts for it.
+        used: (Y, X) bool, pixels to trust.
+    """
+    from scipy.ndimage import convolve, minimum_filter
+
+    difference = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
+    kernel = np.outer(difference, difference)
+    inner = (slice(2, -2), slice(2, -2))
+    found = convolve(residual.astype(float), kernel)[inner] ** 2
+    predicted = convolve(variance.astype(float), kernel**2)[inner]
+    usable = (predicted > 0) & (minimum_filter(used, 5)[inner])
+    if usable.sum() < 64:
+        return 1.0
+    # The median of chi-square with one degree of freedom is .4549; differences of neighbours are not independent, about
+    # one in eight is.
+    ratio = float(np.median(found[usable] / predicted[usable]) / 0.4549)
+    chance = 4.0 * (8.0 / usable.sum()) ** 0.5
+    return ratio if ratio > 1.0 + chance else 1.0
 
 
 def _usable_pixels(
