@@ -43,10 +43,9 @@ def argo_table(seeds: int) -> Table:
     table = Table(
         "ARGO phantom, middle pair nominally 210 nm",
         ("settings", "found, nm", "dip", "centroids apart, nm", "residual rms", "lambda chosen"),
-        "103-nm pixels, FWHM 318 nm, L = 6. 'found' is the distance of the two maxima of the column means, 'centroids apart' "
-        "that of the light left and right of the pair's middle. A fit of five lines of 100 nm with free places and widths to "
-        "the drift-corrected column means puts the pair 195 nm apart (FWHM 349 nm), with the FWHM held at 318 nm 216 nm: the "
-        f"PSF is not quite the stated Gaussian. Seeds {seeds}: of the held-out pixels and of the discriminator.",
+        "103-nm pixels, FWHM 318 nm, L = 6. 'found' is the distance of the two maxima of the column means, 'centroids "
+        "apart' that of the light left and right of the pair's middle. "
+        f"{seeds} seeds: of the held-out pixels and of the discriminator.",
     )
     for label, parameters in (
         ("default", {}),
@@ -76,8 +75,8 @@ def report_table(output: Path) -> Table:
     table = Table(
         "Whole command, default settings",
         ("movie", "residual rms", "verdict", "resolution, nm", "significance, sd", "lambda"),
-        "Significance under 4 means: nothing here. The last movie is a structureless control whose pixel and PSF are not known "
-        "(100 and 300 nm assumed).",
+        "Significance under 4 means: nothing here. The last movie is a structureless control whose pixel and PSF are not "
+        "known (100 and 300 nm assumed).",
     )
     for path, pixel, optics in (
         (ARGO, 103.0, {"fwhm_nm": 318.0}),

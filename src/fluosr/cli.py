@@ -31,6 +31,20 @@ app = typer.Typer(
 simulate_app = typer.Typer(help="Make movies of known samples.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
 
+
+@app.callback()
+def _everywhere(
+    version: Annotated[bool, typer.Option("--version", help="say the version and stop", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show a traceback when something fails")] = False,
+) -> None:
+    """Super-resolution for fluorescence microscopy: a movie goes in, a sharper picture and the evidence come out."""
+    if version:
+        from fluosr import __version__
+
+        typer.echo(f"fluosr {__version__}")
+        raise typer.Exit()
+
+
 Movie = Annotated[Path, typer.Argument(help="the movie, a TIFF of any kind", show_default=False)]
 
 

@@ -140,9 +140,9 @@ def run_to_folder(
         camera=acquisition.camera.describe(),
     )
     if resume:
-        run.states = checkpoint.load(output, owner)
-    else:
-        checkpoint.remove(output)
+        run.states = checkpoint.load(
+            output, owner
+        )  # without it, an older checkpoint stays until this run writes its own
     run.on_checkpoint = lambda states: checkpoint.save(output, states, owner)
     started, clock = datetime.now(UTC), time.perf_counter()
     with stop_on_signals(run):
@@ -180,6 +180,7 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
     write_json(output / "run.json", result.record)
+    (output / "report.html").unlink(missing_ok=True)  # an older one would speak of another image
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
 

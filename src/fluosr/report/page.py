@@ -145,10 +145,11 @@ def _headline(
     if resolution is None:
         figures = [("Resolution", "not measured", _sentence(quality.resolution_reason or "no halves to compare"), "")]
     elif resolution.resolution_nm is not None:
-        gain = fwhm / resolution.resolution_nm
-        against = f"{gain:.2g} times finer than" if gain > 1.05 else "no finer than"
-        text = f"Fourier ring correlation, threshold {resolution.criterion}; {against} the PSF ({fwhm:.4g}\u00a0nm)."
-        figures = [("Resolution", f"{resolution.resolution_nm:.0f} nm", text, "good" if gain > 1.05 else "")]
+        text = (
+            f"Fourier ring correlation, threshold {resolution.criterion} (PSF {fwhm:.4g}\u00a0nm). Details repeat down to here; "
+            "lines this close need not be told apart."
+        )
+        figures = [("Resolution: not better than", f"{resolution.resolution_nm:.0f} nm", text, "")]
     elif resolution.finer_than_grid:
         text = f"Fourier ring correlation, threshold {resolution.criterion}: {resolution.reason}."
         figures = [("Resolution", f"≤ {resolution.limit_nm:.3g} nm", text, "good")]
@@ -284,7 +285,8 @@ def _resolution(quality: Quality) -> str:
     text = (
         "Fourier ring correlation of two reconstructions from separate halves of the frames, "
         f"threshold {resolution.criterion}. It tells how far down details repeat themselves in independent data. "
-        "An error that both halves share, such as a wrong PSF, repeats itself too."
+        "An error that both halves share, such as a wrong PSF, repeats itself too, and so does the shape of the grains "
+        "that an image may be made of: the figure is a bound, and no finer than these."
     )
     shown = "" if drawing is None else _drawing(drawing, text)
     return f"<p><strong>{escape(result)}</strong></p>\n{shown}"

@@ -13,7 +13,7 @@ from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
 from fluosr.methods.fluogan.problem import GeneratorProblem
-from fluosr.methods.fluogan.setup import Setup, estimate, prepare
+from fluosr.methods.fluogan.setup import Setup, check_field_memory, estimate, prepare
 from fluosr.networks.discriminator import check_field
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
@@ -54,6 +54,7 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         run.check()
 
     try:
+        check_field_memory(acquisition, parameters, run)
         statistics = gather(acquisition, advance)
     except StopRequested:
         raise ReconstructionInterrupted(NO_IMAGE_YET) from None

@@ -137,7 +137,6 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         raise OpticsError(
             f"grains of {grain:.4g} nm are no finer than the PSF ({psf.fwhm_nm:.4g} nm): nothing would be gained."
         )
-    check_memory(acquisition.field_shape, factor, psf.reach_nm / pixel, device=run.device)
     used = np.ones(acquisition.field_shape, bool)
     if parameters.bad_pixels:
         used = _usable_pixels(statistics, psf.fwhm_nm / pixel, warnings, notes)
@@ -320,6 +319,17 @@ def _drift_groups(
             "A drift above 3 pixels is hard to follow: check the residual map, or cut the movie with --frames."
         )
     return labels, [(float(dy), float(dx)) for dy, dx in shifts]
+
+
+def check_field_memory(acquisition: Acquisition, parameters: FluoganParameters, run: Run) -> None:
+    """Refuse a fine grid that is too large before the movie is read.
+
+    Raises:
+        MemoryLimitError: see :func:`check_memory`.
+    """
+    pixel, psf = acquisition.pixel_size_nm, acquisition.psf
+    factor = parameters.factor or automatic_factor(psf.fwhm_nm, pixel)
+    check_memory(acquisition.field_shape, factor, psf.reach_nm / pixel, device=run.device)
 
 
 def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float) -> int:
