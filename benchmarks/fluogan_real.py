@@ -75,7 +75,7 @@ def report_table(output: Path) -> Table:
     table = Table(
         "Whole command, default settings",
         ("movie", "residual rms", "verdict", "resolution, nm", "significance, sd", "lambda"),
-        "Significance under 4 means: nothing here. The last movie is a structureless control whose pixel and PSF are not "
+        "Significance under 4 means: nothing here. The last movie is a structureless control; its pixel and PSF are not "
         "known (100 and 300 nm assumed).",
     )
     for path, pixel, optics in (

@@ -87,7 +87,16 @@ class FrameSelection:
         where: Sequence[int] | slice = list(chosen)
         if isinstance(chosen, range) and chosen.step > 0 and len(chosen) > 0:
             where = slice(chosen.start, chosen.stop, chosen.step)
-        return self.source.read(where)[:, y : y + height, x : x + width]
+        source_height, source_width = self.source.shape[1:]
+        step = max(1, CHUNK_BYTES // (source_height * source_width * self.dtype.itemsize))
+        if len(chosen) <= step:
+            return self.source.read(where)[:, y : y + height, x : x + width]
+        # The source reads whole frames: a small window of a large camera is cut out a few frames at a time.
+        cut = np.empty((len(chosen), height, width), self.dtype)
+        for start in range(0, len(chosen), step):
+            part = list(chosen[start : start + step])
+            cut[start : start + step] = self.source.read(part)[:, y : y + height, x : x + width]
+        return cut
 
 
 @dataclass(frozen=True, eq=False)

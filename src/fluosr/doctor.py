@@ -49,6 +49,8 @@ def examine() -> Iterator[tuple[str, bool]]:
 
     free = available_memory_bytes() / GIB
     yield f"{free:.1f} GiB of memory free", free > 0.5
+    if importlib.util.find_spec("torch") is None:
+        return
     import torch
 
     yield f"torch computes with {torch.get_num_threads()} threads", True

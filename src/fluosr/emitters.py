@@ -23,7 +23,10 @@ class Emitters(Protocol):
 class SteadyEmitters:
     """No fluctuation of the emitters: the inner Poisson is left out (the paper's model 4)."""
 
-    fano_factor: float = 0.0
+    @property
+    def fano_factor(self) -> float:
+        """0."""
+        return 0.0
 
     def sample(self, emission: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """The mean itself."""
@@ -34,7 +37,10 @@ class SteadyEmitters:
 class PoissonEmitters:
     """Independent Poisson emission of every fine pixel in every frame (the paper's model 3)."""
 
-    fano_factor: float = 1.0
+    @property
+    def fano_factor(self) -> float:
+        """1."""
+        return 1.0
 
     def sample(self, emission: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Poisson(x)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import sys
 from pathlib import Path
 
@@ -31,5 +30,9 @@ def peak_memory_mb() -> float:
         text = Path("/proc/self/status").read_text(encoding="ascii")
         return int(re.search(r"VmHWM:\s*(\d+) kB", text)[1]) / 1024  # type: ignore[index]
     except (OSError, TypeError, ValueError):
+        try:
+            import resource
+        except ImportError:  # not on Windows
+            return float("nan")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

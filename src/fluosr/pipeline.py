@@ -180,7 +180,6 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
     write_json(output / "run.json", result.record)
-    (output / "report.html").unlink(missing_ok=True)  # an older one would speak of another image
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
 

@@ -78,8 +78,9 @@ class MovieStatistics:
     def excess_noise(self, read_noise_e: float) -> float:
         """Variance of the difference of the halves over what Poisson and read noise predict; 1 without blinking.
 
-        Blinking slower than a frame, model (3)'s inner Poisson and a gain that is off all raise it; noise that is
-        common to all frames does not enter.
+        Blinking from frame to frame, model (3)'s inner Poisson and a gain that is off raise it. Blinking slower than
+        about two frames cancels in the difference, as bleaching and drift do, and what is common to all frames does not
+        enter: where these matter, the noise of the mean frame is larger than this says.
         """
         halves = self.sums.sum(1) / np.maximum(self.counts.sum(1), 1)[:, None, None]
         expected = (np.clip(self.mean, 0, None) + read_noise_e**2) * (1 / self.counts.sum(1)).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -204,6 +205,7 @@ class MeasuredPSF:
         return {
             "model": "measured",
             "source": self.source,
+            "sha256": hashlib.sha256(self.image.tobytes()).hexdigest(),
             "fwhm_nm": self.fwhm_nm,
             "pixel_size_nm": self.pixel_size_nm,
         }

@@ -146,8 +146,8 @@ def _headline(
         figures = [("Resolution", "not measured", _sentence(quality.resolution_reason or "no halves to compare"), "")]
     elif resolution.resolution_nm is not None:
         text = (
-            f"Fourier ring correlation, threshold {resolution.criterion} (PSF {fwhm:.4g}\u00a0nm). Details repeat down to here; "
-            "lines this close need not be told apart."
+            f"Fourier ring correlation, threshold {resolution.criterion} (PSF {fwhm:.4g}\u00a0nm). Details repeat down "
+            "to here; lines this close need not be told apart."
         )
         figures = [("Resolution: not better than", f"{resolution.resolution_nm:.0f} nm", text, "")]
     elif resolution.finer_than_grid:

@@ -114,7 +114,7 @@ class ArgoPhantom:
                 line = _strip_coverage(across - offset, self.line_width_nm, fine_nm, self.angle_deg) * ends
                 # At a tilted line's four corners the product of the two strips is not quite the covered area.
                 exact = self.line_width_nm * self.line_length_nm / fine_nm**2
-                inside = line[[0, -1]].max() + line[:, [0, -1]].max() == 0
+                inside = line[[0, -1]].max() + line[:, [0, -1]].max() < 1e-9
                 image += line * (exact / line.sum()) if inside and line.any() else line
         return image
 

@@ -7,12 +7,14 @@ gradient at the draw (eqs. 18-19).
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 
 from fluosr.methods.base import Run
 from fluosr.methods.fluogan.problem import GeneratorProblem
-from fluosr.methods.fluogan.setup import Setup
+from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 from fluosr.networks.discriminator import Discriminator, gradient_penalty
 from fluosr.solvers.fista import Fista, FistaState
 
@@ -46,6 +48,7 @@ class AdversarialFit:
         self.state = FistaState.start(point)
         self.fista = Fista(problem)
         self.round = 0
+        self._brightness = torch.as_tensor(setup.brightness).to(problem.mean)
         self._used = torch.as_tensor(setup.used).to(self.device)
         # Frames are judged as deviations from the mean frame, in units of one frame's typical noise: the slope of 1
         # that the penalty asks for then means the same at any exposure.
@@ -96,6 +99,7 @@ class AdversarialFit:
         groups = self.pick_groups()
         judged = self.simulate(groups, expected).requires_grad_(True)
         (pull,) = torch.autograd.grad(self.discriminator(judged).sum(), judged)
+        pull = pull * self._used  # what is shown as 0 whatever the frame holds has no slope
         per_frame = pull / (len(groups) * self._scale)
         slope.index_add_(0, groups, per_frame, alpha=-self.parameters.discriminator_weight * self._frames_total)
         self.curves["discriminator's slope"].append(float(pull.flatten(1).norm(dim=1).mean()))
@@ -111,18 +115,20 @@ class AdversarialFit:
         numbers = torch.randint(self._frames_total, (self.parameters.batch,), generator=self.picker).numpy()
         frames = self.setup.acquisition.photons([int(n) for n in numbers])
         groups = torch.as_tensor(self.setup.group_of_frame[numbers]).to(self.device)
-        return self.normalise(torch.as_tensor(np.ascontiguousarray(frames)).to(self.device), groups), groups
+        bleached = torch.as_tensor(np.ascontiguousarray(frames)).to(self.device)
+        return self.normalise(bleached / self._brightness[groups], groups), groups
 
     def simulate(self, groups: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
         """(B, Y, X) normalised frames of model (4) for the current image, one for each group in ``groups``."""
         if expected is None:
             expected = self.problem.expected(self.state.point)
-        flux = expected.clamp_min(0.0)[groups]
+        level = self._brightness[groups]
+        flux = expected.clamp_min(0.0)[groups] * level
         frames = torch.poisson(flux, generator=self.generator)
         read_noise = self.setup.acquisition.camera.read_noise_e
         if read_noise:
             frames += read_noise * torch.randn(flux.shape, generator=self.generator, device=self.device)
-        return self.normalise(frames, groups)
+        return self.normalise(frames / level, groups)
 
     def normalise(self, frames: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
         """Deviation from the mean frame in units of a frame's noise; unused pixels show none."""
@@ -159,6 +165,15 @@ class AdversarialFit:
         self.picker.set_state(named["picker"])
         self.round = int(named["round"])
         self.curves = {key: value.tolist() for key, value in part("curve.").items()}
+
+
+def adversarial_seconds(setup: Setup) -> float:
+    """Time one round of a trial fit, on random streams of its own, and multiply."""
+    problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
+    trial = AdversarialFit(setup, problem, problem.start(), seed=0)
+    started = time.perf_counter()
+    trial.run_round()
+    return (time.perf_counter() - started) * setup.parameters.adversarial_iterations
 
 
 def fit_adversarial(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ from fluosr.errors import ReconstructionInterrupted
 from fluosr.methods.base import Run, StopRequested
 from fluosr.methods.fluogan import regularisation
 from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
-from fluosr.methods.fluogan.adversarial import fit_adversarial
+from fluosr.methods.fluogan.adversarial import adversarial_seconds, fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
 from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import Setup, check_field_memory, estimate, prepare
@@ -20,7 +22,7 @@ from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import gather
 
 WHY = {
-    "sparsity": "the sparsest image that predicts held-out frames and pixels as well as the best, to one standard error",
+    "sparsity": "the sparsest image that predicts held-out frames and pixels as well as the best, to one s.e.",
     "smoothness": "predicts held-out frames and pixels best",
 }
 SAFE_POINT = 50  # iterations between two safe points
@@ -64,7 +66,10 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
             f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
         )
     stages = 1 + 2 * parameters.halves
-    run.estimate(estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup)))
+    expected = estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup))
+    if parameters.discriminator:
+        expected = replace(expected, seconds=expected.seconds + adversarial_seconds(setup))
+    run.estimate(expected)
     progress: dict[str, list[torch.Tensor]] = {}
     curves: dict[str, list[float]] = {}
     halves = None
@@ -111,7 +116,7 @@ def _solve(
     while state.iteration < total:
         for _ in range(min(SAFE_POINT, total - state.iteration)):
             fista.advance(state)
-        objective.append(problem.misfit(state.point) / max(1, int(setup.used.sum())))
+        objective.append(problem.misfit(state.point) / max(1, int((problem.weight > 0).sum())))
         run.progress(stage, state.iteration, total)
         run.keep(stage, state.tensors() | {"curve": torch.tensor(objective, dtype=torch.float64)})
     if curves is not None:
@@ -137,7 +142,7 @@ def _result(
 ) -> Reconstruction:
     problem = setup.problem(choice.sparsity, choice.smoothness)
     counts = setup.counts.sum(0)
-    share = torch.as_tensor(counts / counts.sum(), dtype=problem.mean.dtype, device=problem.mean.device)[:, None, None]
+    share = torch.as_tensor(counts[:, None, None] / counts.sum() * setup.brightness).to(problem.mean)
     expected = (problem.expected(blocks) * share).sum(0).cpu().numpy()
     mean = (problem.mean * share).sum(0).cpu().numpy()
     with np.errstate(divide="ignore"):
@@ -151,11 +156,17 @@ def _result(
         error = np.sqrt(setup.excess * (np.clip(expected, 0, None) + read**2) / counts.sum())
         error = np.where(setup.used, np.maximum(error, 1e-12), np.inf)
     warnings = [*setup.acquisition.warnings, *setup.warnings]
-    significance = _significance(setup, image, error)
+    light = (setup.operator.forward(blocks[0]) * share).sum(0).cpu().numpy()
+    significance = _significance(setup, light, error)
     if significance < NOTHING_HERE:
         warnings.append(
             "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
             "Whatever the image shows is not evidence of structure."
+        )
+    if setup.parameters.discriminator and halves is not None:
+        warnings.append(
+            "Resolution and uncertainty come from two halves fitted without the discriminator: they do not judge what "
+            "it added."
         )
     if not finished:
         warnings.append("The run was stopped early: the image has not converged. Continue with --resume.")
@@ -191,21 +202,22 @@ def _result(
     )
 
 
-def _significance(setup: Setup, image: np.ndarray, error: np.ndarray) -> float:
+def _significance(setup: Setup, light: np.ndarray, error: np.ndarray) -> float:
     """How many standard deviations the image's light stands above the noise of the mean frame, where it is brightest.
 
-    The light the image sends to the camera, compared with the noise of a patch of the PSF's size.
+    Args:
+        setup: says how wide the PSF is: noise is that of a patch of its size.
+        light: (Y, X) what the image sends to the camera, without background, photons.
+        error: (Y, X) standard error of the mean frame, photons.
     """
     from scipy.ndimage import uniform_filter
 
-    factor = setup.factor
-    light = image.reshape(image.shape[0] // factor, factor, -1, factor).sum((1, 3))
     side = max(1, round(setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm))
     variance = np.where(np.isfinite(error), error, np.nanmax(np.where(np.isfinite(error), error, 0.0))) ** 2
     signal = uniform_filter(light, side, mode="nearest")
     noise = np.sqrt(uniform_filter(variance, side, mode="nearest") / side**2)
     # The brightest of many patches is a few sigma high by chance: that expectation is taken off.
-    patches = max(2.0, image.size / (factor * side) ** 2)
+    patches = max(2.0, light.size / side**2)
     return float((signal / np.maximum(noise, 1e-12)).max() - np.sqrt(2 * np.log(patches)))
 
 

@@ -50,6 +50,7 @@ def iterations_needed(setup: Setup) -> int:
     """Iterations that :func:`choose` will run."""
     parameters = setup.parameters
     count = len(SPARSITIES) * (parameters.sparsity is None) + len(SMOOTHNESSES) * (parameters.smoothness is None)
+    count += parameters.sparsity is not None and parameters.smoothness is None
     starts = (parameters.sparsity is None) + (parameters.smoothness is None)
     return 2 * (ITERATIONS * count + START_ITERATIONS * starts)
 
@@ -108,8 +109,9 @@ def choose(setup: Setup, run: Run) -> Choice:
         sparsity_curve = (list(SPARSITIES), [float(e.mean()) for e in errors])
     smoothness_curve: Curve = ([], [])
     if parameters.smoothness is None:
-        errors = held_out_errors([(sparsity, value) for value in SMOOTHNESSES])
-        tried = {value: float(e.mean()) for value, e in zip(SMOOTHNESSES, errors, strict=True)}
+        candidates = SMOOTHNESSES if sparsity_curve[0] else (smoothness, *SMOOTHNESSES)
+        errors = held_out_errors([(sparsity, value) for value in candidates])
+        tried = {value: float(e.mean()) for value, e in zip(candidates, errors, strict=True)}
         if sparsity_curve[0]:
             tried[smoothness] = at_chosen
         smoothness = min(tried, key=tried.__getitem__)

@@ -16,7 +16,7 @@ from fluosr.methods.base import Estimate, Run
 from fluosr.methods.fluogan.background import BackgroundBasis
 from fluosr.methods.fluogan.parameters import FluoganParameters
 from fluosr.methods.fluogan.problem import GeneratorProblem
-from fluosr.optics.operators import ImagingOperator, imaging_operator
+from fluosr.optics.operators import GRAIN_SPACING, ImagingOperator, imaging_operator
 from fluosr.optics.psf import FWHM_PER_SIGMA
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.statistics import MovieStatistics
@@ -46,6 +46,7 @@ class Setup:
         basis: the background's.
         means: (2, K, Y, X) mean frame of each half in each group, photoelectrons.
         counts: (2, K) frames in each.
+        brightness: (K, 1, 1) mean light of each group's frames over the movie's (bleaching); ``means`` are freed of it.
         frame_weight: (K, Y, X) inverse variance of one frame; 0 where the pixel is not used.
         group_of_frame: (T,) drift group of each frame.
         excess: measured noise variance of the mean frame over the model's, fixed pattern included.
@@ -64,6 +65,7 @@ class Setup:
     basis: BackgroundBasis
     means: np.ndarray
     counts: np.ndarray
+    brightness: np.ndarray
     frame_weight: torch.Tensor
     group_of_frame: np.ndarray
     excess: float
@@ -144,6 +146,8 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     if parameters.drift:
         labels, shifts = _drift_groups(statistics, psf.fwhm_nm / pixel, used, warnings, notes)
     means, counts = statistics.grouped(labels)
+    brightness = _brightness(statistics, labels)
+    means = means / brightness.astype(np.float32)
     operator = imaging_operator(
         acquisition.field_shape,
         factor,
@@ -169,7 +173,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     notes["background_spacing_nm"], notes["grain_nm"] = spacing, grain
     excess = max(excess, 1e-3)
     smooth = _smoothed_mean(means, counts, 0.5 * psf.fwhm_nm / FWHM_PER_SIGMA / pixel)
-    weight = _frame_weight(smooth, statistics.n_frames, acquisition, parameters, excess, used)
+    weight = _frame_weight(smooth, brightness, statistics.n_frames, acquisition, parameters, excess, used)
     probe = torch.zeros(operator.shape, dtype=operator.dtype, device=operator.device)
     probe[operator.shape[0] // 2, operator.shape[1] // 2] = 1.0
     noise = math.sqrt(float((operator.forward(probe)[0] ** 2).sum()))
@@ -182,6 +186,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         basis,
         means,
         counts,
+        brightness,
         torch.as_tensor(weight).to(operator.device),
         labels[statistics.block_of_frame()],
         excess,
@@ -195,16 +200,28 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     return setup
 
 
+def _brightness(statistics: MovieStatistics, labels: np.ndarray) -> np.ndarray:
+    """(K, 1, 1) float64: mean light of each group's frames over that of all frames; ones for a movie without light."""
+    count = int(labels.max()) + 1
+    whole = float(statistics.trace.mean())
+    if count == 1 or whole <= 0:
+        return np.ones((count, 1, 1))
+    group = labels[statistics.block_of_frame()]
+    levels = np.array([statistics.trace[group == k].mean() for k in range(count)]) / whole
+    return np.where(levels > 0.05, levels, 1.0)[:, None, None]
+
+
 def _frame_weight(
     expected: np.ndarray,
+    brightness: np.ndarray,
     n_frames: int,
     acquisition: Acquisition,
     parameters: FluoganParameters,
     excess: float,
     used: np.ndarray,
 ) -> np.ndarray:
-    """(K, Y, X) float32: 1 / variance of one frame where ``expected`` photons (K, Y, X) are; 0 where unused."""
-    variance = expected.clip(0.0) + acquisition.camera.read_noise_e**2
+    """(K, Y, X) float32: 1 / variance of one frame freed of bleaching, at ``expected`` photons; 0 where unused."""
+    variance = expected.clip(0.0) / brightness + (acquisition.camera.read_noise_e / brightness) ** 2
     # A pixel that never saw a photon is not known to be infinitely dark: it may hold up to about one count in all.
     variance = np.maximum(variance, max(1.0 / n_frames, 1e-2 * float(variance.mean()), 1e-12))
     if parameters.data_term == "paper":
@@ -232,25 +249,38 @@ def refine_weights(setup: Setup) -> None:
     for _ in range(FIRST_ITERATIONS):
         fista.advance(state)
     expected = problem.expected(state.point).cpu().numpy()
-    share = (setup.counts.sum(0) / setup.counts.sum())[:, None, None]
+    share = (setup.counts.sum(0) / setup.counts.sum())[:, None, None] * setup.brightness
     read_noise = setup.acquisition.camera.read_noise_e
     model = setup.excess * ((expected * share).sum(0).clip(0.0) + read_noise**2) / setup.statistics.n_frames
-    pattern = fixed_pattern(setup.statistics.mean - (expected * share).sum(0), model, setup.used)
+    fwhm_px = setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm
+    pattern = fixed_pattern(setup.statistics.mean - (expected * share).sum(0), model, setup.used, fwhm_px)
+    if pattern > 1.0:  # a pattern of the camera stays, what was merely not fitted yet shrinks: look again later
+        for _ in range(3 * FIRST_ITERATIONS):
+            fista.advance(state)
+        expected = problem.expected(state.point).cpu().numpy()
+        residual = setup.statistics.mean - (expected * share).sum(0)
+        pattern = min(pattern, fixed_pattern(residual, model, setup.used, fwhm_px))
     setup.notes["fixed_pattern"] = pattern
     if pattern > 1.5:
         setup.warnings.append(
-            f"Neighbouring pixels differ {pattern:.1f} times more (in variance) than the frames' noise explains, and no "
-            "light through this PSF does that: a fixed pattern of the camera. It limits what more frames can bring; the fit "
-            "allows for it."
+            f"Neighbouring pixels differ {pattern:.1f} times more (in variance) than the frames' noise explains, and "
+            "no light through this PSF does that: a fixed pattern of the camera. It limits what more frames can bring; "
+            "the fit allows for it."
         )
     setup.excess *= pattern
     weight = _frame_weight(
-        expected, setup.statistics.n_frames, setup.acquisition, setup.parameters, setup.excess, setup.used
+        expected,
+        setup.brightness,
+        setup.statistics.n_frames,
+        setup.acquisition,
+        setup.parameters,
+        setup.excess,
+        setup.used,
     )
     setup.frame_weight = torch.as_tensor(weight).to(setup.frame_weight)
 
 
-def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray) -> float:
+def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray, fwhm_px: float) -> float:
     """Variance of what changes from pixel to pixel in a residual, over what noise predicts; 1 unless it is surely more.
 
     A fourth difference along both axes keeps only what changes from pixel to pixel: what a fit has not reached yet is
@@ -260,8 +290,12 @@ def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray) 
         residual: (Y, X) mean frame less the fit, photons.
         variance: (Y, X) what the frames' noise predicts for it.
         used: (Y, X) bool, pixels to trust.
+        fwhm_px: FWHM of the PSF, camera pixels; under 2 the light itself changes from pixel to pixel: 1 is returned.
     """
     from scipy.ndimage import convolve, minimum_filter
+
+    if fwhm_px < 2.0:
+        return 1.0
 
     difference = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
     kernel = np.outer(difference, difference)
@@ -271,10 +305,10 @@ def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray) 
     usable = (predicted > 0) & (minimum_filter(used, 5)[inner])
     if usable.sum() < 64:
         return 1.0
-    # The median of chi-square with one degree of freedom is .4549; differences of neighbours are not independent, about
-    # one in eight is.
+    # The median of chi-square with one degree of freedom is .4549. Fourth differences of neighbours are not independent:
+    # about one in 24 is.
     ratio = float(np.median(found[usable] / predicted[usable]) / 0.4549)
-    chance = 4.0 * (8.0 / usable.sum()) ** 0.5
+    chance = 4.0 * (24.0 / usable.sum()) ** 0.5
     return ratio if ratio > 1.0 + chance else 1.0
 
 
@@ -329,7 +363,16 @@ def check_field_memory(acquisition: Acquisition, parameters: FluoganParameters, 
     """
     pixel, psf = acquisition.pixel_size_nm, acquisition.psf
     factor = parameters.factor or automatic_factor(psf.fwhm_nm, pixel)
-    check_memory(acquisition.field_shape, factor, psf.reach_nm / pixel, device=run.device)
+    grain = psf.fwhm_nm / GRAINS_PER_FWHM if parameters.grain_nm is None else parameters.grain_nm
+    if grain > 0:  # the unknowns lie on the grains' grid, which may be finer than the one the image is shown on
+        factor_of_grains = math.ceil(pixel * FWHM_PER_SIGMA / (GRAIN_SPACING * grain))
+    check_memory(
+        acquisition.field_shape,
+        factor,
+        psf.reach_nm / pixel,
+        device=run.device,
+        least=factor_of_grains if grain > 0 else 1,
+    )
 
 
 def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float) -> int:
@@ -341,7 +384,7 @@ def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float) ->
     return 4 * IMAGE_BUFFERS * ny * nx + factors + 4 * 110 * y * x
 
 
-def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, device: str) -> None:
+def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, device: str, least: int = 1) -> None:
     """Refuse before anything is allocated.
 
     Raises:
@@ -351,7 +394,7 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
         available = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 2**62
     else:
         available = available_memory_bytes()
-    needed = memory_needed(field_shape, factor, reach_px)
+    needed = memory_needed(field_shape, max(factor, least), reach_px)
     if needed <= 0.9 * available:
         return
     fitting = max(
