@@ -305,8 +305,8 @@ def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray, 
     usable = (predicted > 0) & (minimum_filter(used, 5)[inner])
     if usable.sum() < 64:
         return 1.0
-    # The median of chi-square with one degree of freedom is .4549. Fourth differences of neighbours are not independent:
-    # about one in 24 is.
+    # The median of chi-square with one degree of freedom is .4549. Fourth differences of neighbours share pixels:
+    # about one in 24 counts.
     ratio = float(np.median(found[usable] / predicted[usable]) / 0.4549)
     chance = 4.0 * (24.0 / usable.sum()) ** 0.5
     return ratio if ratio > 1.0 + chance else 1.0
