@@ -99,7 +99,8 @@ def test_nan_is_reported_with_its_frame(where):
         ((9, 3, 9), 100.0, 324.0, AcquisitionError, "3 x 9"),
         ((9, 9, 9), None, 324.0, MissingMetadataError, "--pixel-size"),
         ((9, 9, 9), float("nan"), 324.0, MissingMetadataError, "positive"),
-        ((9, 9, 9), 0.1, 324.0, OpticsError, "larger than the field"),
+        ((9, 9, 9), 0.1, 0.324, MissingMetadataError, "--pixel-size 100"),
+        ((9, 9, 9), 10.0, 324.0, OpticsError, "larger than the field"),
         ((9, 9, 9), 400.0, 324.0, OpticsError, "smaller than the pixel"),
     ],
 )

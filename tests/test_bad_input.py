@@ -221,7 +221,7 @@ CASES = [
     ),
     Case("a dark movie", tiff(np.zeros((40, 16, 18), np.uint16)), ("Nothing here",), 0),
     Case("a drift above 3 pixels", drifting, ("drifts by", "pixels during the movie", "above 3 pixels"), 0),
-    Case("an offset above all light", good, ("Nothing here",), 0, (*ALL, "--offset", "30000")),
+    Case("an offset above all light", good, ("above all light", "--offset"), 0, (*ALL, "--offset", "30000")),
 ]
 
 

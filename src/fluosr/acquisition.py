@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from fluosr.camera import Camera
-from fluosr.errors import AcquisitionError, MissingMetadataError, OpticsError
+from fluosr.errors import AcquisitionError, MissingMetadataError, OpticsError, UsageError
 from fluosr.optics.psf import PointSpreadFunction
 
 CHUNK_BYTES = 8 * 2**20  # of float32 frames; reading holds a few copies of it
 MINIMUM_FRAMES = 2
+SMALLEST_PIXEL_NM = 1.0
 FEW_FRAMES = 20
 LARGEST_VALUE = 1e12  # grey values, ADU: no camera gives more, and their squares still fit single precision
 
@@ -141,6 +142,16 @@ class Acquisition:
             raise MissingMetadataError(f"{self.name}: the pixel size is not known; give --pixel-size in nm.")
         if not (math.isfinite(self.pixel_size_nm) and self.pixel_size_nm > 0):
             raise MissingMetadataError(f"{self.name}: the pixel size must be positive, got {self.pixel_size_nm} nm.")
+        if self.pixel_size_nm < SMALLEST_PIXEL_NM:
+            raise MissingMetadataError(
+                f"{self.name}: a pixel of {self.pixel_size_nm:.4g} nm is smaller than any camera's; was "
+                f"{self.pixel_size_nm:.4g} micrometres meant? Lengths are in nanometres: "
+                f"--pixel-size {1000 * self.pixel_size_nm:.4g}."
+            )
+        if self.frame_interval_s is not None and not (
+            math.isfinite(self.frame_interval_s) and self.frame_interval_s > 0
+        ):
+            raise UsageError(f"{self.name}: the frame interval must be positive, got {self.frame_interval_s} s.")
         fwhm = self.psf.fwhm_nm
         if fwhm < self.pixel_size_nm:
             raise OpticsError(

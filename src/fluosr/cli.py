@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
     from fluosr.pipeline import Result
 
+LARGEST_SEPARATION_NM = 100_000.0
 STOPPED = 130  # the shell's code for a command stopped by Ctrl-C
 DEFAULT_OUTPUT = Path("out")
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 simulate_app = typer.Typer(help="Make movies of known samples.", no_args_is_help=True)
@@ -142,7 +144,7 @@ def reconstruct(
     method: Annotated[str, typer.Option("--method", help="see `fluosr methods`")] = DEFAULT_METHOD,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for the results")] = DEFAULT_OUTPUT,
     preset: Annotated[str | None, typer.Option("--preset", help="parameter values as published: paper")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="of every random draw")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="of every random draw")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="go on with a stopped run in --output")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="write report.html")] = True,
@@ -235,7 +237,7 @@ def argo(
     ] = 30.0,
     background: Annotated[float, typer.Option("--background", min=0.0, help="mean background over the peak")] = 0.1,
     pixel_size: Annotated[float, typer.Option("--pixel-size", min=1.0, help="camera pixel, nm")] = 100.0,
-    fwhm: Annotated[float, typer.Option("--fwhm", min=1.0, help="FWHM of the PSF, nm")] = 324.0,
+    fwhm: Annotated[float, typer.Option("--fwhm", min=1.0, max=1e4, help="FWHM of the PSF, nm")] = 324.0,
     factor: Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel")] = 6,
     line_width: Annotated[
         float, typer.Option("--line-width", min=1.0, help="width of the lines, nm (100 or 20)")
@@ -253,7 +255,7 @@ def argo(
     read_noise: Annotated[float, typer.Option("--read-noise", help="electrons rms")] = 0.5,
     bleaching: Annotated[float, typer.Option("--bleaching", min=0.0, help="bleaching time, s; 0: none")] = 20.0,
     frame_rate: Annotated[float, typer.Option("--frame-rate", min=0.001, help="frames per second")] = 100.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="of every random draw")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="of every random draw")] = 0,
 ) -> None:
     """The ARGO phantom of the FluoGAN paper: sets of four lines whose middle pair closes in. Saves movie and truth."""
     from fluosr.camera import Camera
@@ -273,8 +275,8 @@ def argo(
         raise UsageError(
             f"--separations {separations}: give nanometres separated by commas, such as 120,150,180."
         ) from None
-    if any(d < 0 for d in distances):
-        raise UsageError("--separations: distances cannot be negative.")
+    if not all(0 <= d <= LARGEST_SEPARATION_NM for d in distances):
+        raise UsageError(f"--separations: distances lie between 0 and {LARGEST_SEPARATION_NM:.0f} nm.")
     phantom = ArgoPhantom(
         separations_nm=distances,
         line_width_nm=line_width,

@@ -174,12 +174,12 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
         OutputError: no room or no permission; files already there stay whole.
     """
     made, pixel = result.reconstruction, acquisition.pixel_size_nm
+    write_json(output / "run.json", result.record)  # first: it marks the folder as one of ours
     write_ome_tiff(
         output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}"
     )
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
-    write_json(output / "run.json", result.record)
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
 
@@ -239,6 +239,12 @@ def check_output(output: Path, acquisition: Acquisition) -> None:
     movie = acquisition.provenance.get("path")
     if movie and any((output / name).exists() and os.path.samefile(output / name, movie) for name in OUTPUTS):
         raise OutputError(f"{movie} would be overwritten by its own result; choose another --output.")
+    present = [name for name in OUTPUTS if (output / name).exists()]
+    if present and not {"run.json", checkpoint.FILE_NAME} & set(present):
+        raise OutputError(
+            f"{output} holds {', '.join(present)}, which no earlier run of fluosr left there; choose another "
+            "--output, or move them away."
+        )
 
 
 @contextmanager

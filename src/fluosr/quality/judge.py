@@ -9,6 +9,8 @@ from fluosr.quality.residuals import Residuals, residual_map
 from fluosr.quality.resolution import Criterion, RingCorrelation, fourier_ring_correlation
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 
+UNEXPLAINED = 3.0  # residuals, in units of the noise, above which no resolution is given
+
 
 @dataclass(frozen=True, eq=False)
 class Quality:
@@ -56,6 +58,12 @@ def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Qu
         return Quality(
             None, residuals, "there is no evidence of structure, so there is nothing whose resolution to measure"
         )
+    if residuals.rms is not None and residuals.rms > UNEXPLAINED:
+        reason = (
+            f"the residuals are {residuals.rms:.3g} times the noise: details of a picture that does not explain the "
+            "movie mean nothing; is --iterations too small, or the PSF wrong?"
+        )
+        return Quality(None, residuals, reason)
     first, second = reconstruction.halves
     resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
     return Quality(_no_finer_than_grain(resolution, reconstruction.grain_nm), residuals)

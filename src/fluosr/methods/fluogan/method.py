@@ -25,6 +25,7 @@ WHY = {
     "sparsity": "the sparsest image that predicts held-out frames and pixels as well as the best, to one s.e.",
     "smoothness": "predicts held-out frames and pixels best",
 }
+EXPLAINED = 3.0  # residuals, in units of the noise, under which a movie counts as explained by its fit
 SAFE_POINT = 50  # iterations between two safe points
 NO_IMAGE_YET = "There was no image yet. What was computed is kept: continue with --resume."
 
@@ -58,13 +59,15 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
     try:
         check_field_memory(acquisition, parameters, run)
         statistics = gather(acquisition, advance)
+        setup = prepare(acquisition, parameters, run, statistics)
     except StopRequested:
         raise ReconstructionInterrupted(NO_IMAGE_YET) from None
-    setup = prepare(acquisition, parameters, run, statistics)
     if total < FEW_FRAMES:
         setup.warnings.append(
             f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
         )
+    if float(statistics.mean.max()) < 0:
+        setup.warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
     stages = 1 + 2 * parameters.halves
     expected = estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup))
     if parameters.discriminator:
@@ -158,7 +161,9 @@ def _result(
     warnings = [*setup.acquisition.warnings, *setup.warnings]
     light = (setup.operator.forward(blocks[0]) * share).sum(0).cpu().numpy()
     significance = _significance(setup, light, error)
-    if significance < NOTHING_HERE:
+    residual = (mean - expected)[np.isfinite(error)] / error[np.isfinite(error)]
+    explained = residual.size == 0 or float(np.sqrt(np.mean(residual**2))) < EXPLAINED
+    if significance < NOTHING_HERE and explained:
         warnings.append(
             "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
             "Whatever the image shows is not evidence of structure."

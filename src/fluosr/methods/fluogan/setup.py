@@ -196,7 +196,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         warnings,
         notes,
     )
-    refine_weights(setup)
+    refine_weights(setup, run)
     return setup
 
 
@@ -237,8 +237,11 @@ def _smoothed_mean(means: np.ndarray, counts: np.ndarray, width_px: float) -> np
     return np.stack([gaussian_filter(m, width_px, mode="nearest") for m in mean])
 
 
-def refine_weights(setup: Setup) -> None:
+def refine_weights(setup: Setup, run: Run) -> None:
     """Take the noise from a first fit instead of from the frames, in place.
+
+    Raises:
+        StopRequested: the user asked to stop.
 
     Weights made from the frames themselves are high where noise happened to be low, which drags the fit down by a
     few per cent where photons are few (the difference between Neyman's and Pearson's chi-square). What the fit leaves
@@ -246,8 +249,7 @@ def refine_weights(setup: Setup) -> None:
     """
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
     state, fista = FistaState.start(problem.start()), Fista(problem)
-    for _ in range(FIRST_ITERATIONS):
-        fista.advance(state)
+    _first_fit(fista, state, FIRST_ITERATIONS, run)
     expected = problem.expected(state.point).cpu().numpy()
     share = (setup.counts.sum(0) / setup.counts.sum())[:, None, None] * setup.brightness
     read_noise = setup.acquisition.camera.read_noise_e
@@ -255,8 +257,7 @@ def refine_weights(setup: Setup) -> None:
     fwhm_px = setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm
     pattern = fixed_pattern(setup.statistics.mean - (expected * share).sum(0), model, setup.used, fwhm_px)
     if pattern > 1.0:  # a pattern of the camera stays, what was merely not fitted yet shrinks: look again later
-        for _ in range(3 * FIRST_ITERATIONS):
-            fista.advance(state)
+        _first_fit(fista, state, 4 * FIRST_ITERATIONS, run)
         expected = problem.expected(state.point).cpu().numpy()
         residual = setup.statistics.mean - (expected * share).sum(0)
         pattern = min(pattern, fixed_pattern(residual, model, setup.used, fwhm_px))
@@ -278,6 +279,13 @@ def refine_weights(setup: Setup) -> None:
         setup.used,
     )
     setup.frame_weight = torch.as_tensor(weight).to(setup.frame_weight)
+
+
+def _first_fit(fista: Fista, state: FistaState, until: int, run: Run) -> None:
+    while state.iteration < until:
+        fista.advance(state)
+        if state.iteration % 10 == 0:
+            run.check()
 
 
 def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray, fwhm_px: float) -> float:
