@@ -58,14 +58,15 @@ def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Qu
         return Quality(
             None, residuals, "there is no evidence of structure, so there is nothing whose resolution to measure"
         )
-    if residuals.rms is not None and residuals.rms > UNEXPLAINED:
+    first, second = reconstruction.halves
+    resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
+    measured = resolution.resolution_nm is not None or resolution.finer_than_grid
+    if measured and residuals.rms is not None and residuals.rms > UNEXPLAINED:
         reason = (
             f"the residuals are {residuals.rms:.3g} times the noise: details of a picture that does not explain the "
             "movie mean nothing; is --iterations too small, or the PSF wrong?"
         )
         return Quality(None, residuals, reason)
-    first, second = reconstruction.halves
-    resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
     return Quality(_no_finer_than_grain(resolution, reconstruction.grain_nm), residuals)
 
 

@@ -25,7 +25,7 @@ WHY = {
     "sparsity": "the sparsest image that predicts held-out frames and pixels as well as the best, to one s.e.",
     "smoothness": "predicts held-out frames and pixels best",
 }
-EXPLAINED = 3.0  # residuals, in units of the noise, under which a movie counts as explained by its fit
+EXPLAINED = 3.0  # spread of the residuals, in units of the noise, under which a movie counts as explained by its fit
 SAFE_POINT = 50  # iterations between two safe points
 NO_IMAGE_YET = "There was no image yet. What was computed is kept: continue with --resume."
 
@@ -156,13 +156,13 @@ def _result(
     if setup.parameters.data_term == "paper":
         # The paper's term weighs all pixels alike; the map is judged by each pixel's own noise all the same.
         read = setup.acquisition.camera.read_noise_e
-        error = np.sqrt(setup.excess * (np.clip(expected, 0, None) + read**2) / counts.sum())
+        error = np.sqrt(setup.excess * (np.clip(expected, 1 / counts.sum(), None) + read**2) / counts.sum())
         error = np.where(setup.used, np.maximum(error, 1e-12), np.inf)
     warnings = [*setup.acquisition.warnings, *setup.warnings]
     light = (setup.operator.forward(blocks[0]) * share).sum(0).cpu().numpy()
     significance = _significance(setup, light, error)
     residual = (mean - expected)[np.isfinite(error)] / error[np.isfinite(error)]
-    explained = residual.size == 0 or float(np.sqrt(np.mean(residual**2))) < EXPLAINED
+    explained = residual.size == 0 or float(residual.std()) < EXPLAINED
     if significance < NOTHING_HERE and explained:
         warnings.append(
             "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
