@@ -158,7 +158,7 @@ def _headline(
     residuals = quality.residuals
     value = "unknown" if residuals.rms is None else f"{residuals.rms:.2f} × noise"
     figures.append(("Residuals", value, residuals.verdict, "good" if residuals.at_noise_level else "bad"))
-    time_s, memory = _number(run.get("time_s")), _number(run.get("peak_memory_mb"))
+    time_s, memory = plots.finite_number(run.get("time_s")), plots.finite_number(run.get("peak_memory_mb"))
     figures.append(("Time", _duration(time_s), _per_frame(time_s, acquisition.n_frames), ""))
     figures.append(("Memory", _memory(memory), "largest in use at one time" if memory is not None else "", ""))
     cards = "\n".join(
@@ -463,14 +463,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _unit(name: str) -> str:
     name = name.rsplit(".", 1)[-1]
     return next((unit for ending, unit in UNITS.items() if name.endswith(f"_{ending}")), "")
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _plain(value: float | None) -> str:

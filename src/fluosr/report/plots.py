@@ -305,7 +305,7 @@ def choices(chosen: Mapping[str, Mapping[str, Any]]) -> Drawing | None:
     for name, axes in zip(names, cells, strict=True):
         x, y = usable[name]  # type: ignore[misc]
         axes.plot(x, y, color=BLUE, **{**_line(x.size), "marker": "o", "markersize": 4})
-        value = _number(chosen[name].get("value"))
+        value = finite_number(chosen[name].get("value"))
         if value is not None:
             axes.axvline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
             inside = x.min() <= value <= x.max()
@@ -386,7 +386,8 @@ def _curve(choice: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
     return (x[good][order], y[good][order]) if good.any() else None
 
 
-def _number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
+    """The value as a float, or None where it is none or not finite."""
     try:
         number = float(value)
     except (TypeError, ValueError):
