@@ -145,7 +145,7 @@ def paper_table(quick: bool) -> tuple[Table, Table]:
         problem = setup.problem(0.35, 1.0)
         fista, state = Fista(problem), FistaState.start(problem.start())
         each = seconds(lambda f=fista, s=state: f.advance(s), 200)
-        fit = AdversarialFit(setup, problem, state.point, 0)
+        fit = AdversarialFit(setup, problem, state.point, Run())
         fit.run_round()
         round_seconds = seconds(fit.run_round, 2 if quick else 5)
         rounds = FluoganParameters().adversarial_iterations
@@ -325,7 +325,7 @@ def gpu_table() -> Table | None:
         return None
     setup = prepared(field((50, 50)), device="cuda")
     problem = setup.problem(0.35, 1.0)
-    fit = AdversarialFit(setup, problem, problem.start(), 0)
+    fit = AdversarialFit(setup, problem, problem.start(), Run())
     for _ in range(20):
         fit.run_round()
     each = seconds(fit.run_round, 200)

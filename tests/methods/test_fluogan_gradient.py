@@ -66,7 +66,7 @@ def adversarial_fit(batch: int, *, drift: bool = False, weight: float = 1.0) -> 
     movie = cross_movie(60, read_noise=0.4)
     setup = prepare(movie, parameters, Run(), gather(movie))
     problem = setup.problem(0.7, 1.0)
-    return AdversarialFit(setup, problem, problem.start(), seed=3)
+    return AdversarialFit(setup, problem, problem.start(), Run(seed=3))
 
 
 class Plane(torch.nn.Module):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fluosr.acquisition import Acquisition
@@ -59,6 +60,11 @@ class Run:
     states: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     stop_requested: bool = False
     _saved: float = field(default_factory=time.monotonic, repr=False)
+
+    def stream_seed(self, purpose: str) -> int:
+        """The seed of one stream of random numbers: streams for different purposes, or from different seeds, share none."""
+        words = np.random.SeedSequence([self.seed, *purpose.encode()]).generate_state(1, np.uint64)
+        return int(words[0])
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell how far a stage is."""

@@ -28,16 +28,16 @@ class AdversarialFit:
         setup: data, operator, parameters.
         problem: the generator's smooth part; its units are those of the mean frame.
         point: where to start, the solution at delta = 0.
-        seed: of weights, batches and simulated frames.
+        run: its seed makes the streams of weights, batches and simulated frames.
     """
 
-    def __init__(self, setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], seed: int) -> None:
+    def __init__(self, setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], run: Run) -> None:
         self.setup, self.problem = setup, problem
         self.parameters = setup.parameters
         self.device = problem.mean.device
-        self.generator = torch.Generator(device=self.device).manual_seed(seed)
-        self.picker = torch.Generator().manual_seed(seed + 1)
-        weights = torch.Generator().manual_seed(seed + 2)
+        self.generator = torch.Generator(device=self.device).manual_seed(run.stream_seed("simulated frames"))
+        self.picker = torch.Generator().manual_seed(run.stream_seed("batches"))
+        weights = torch.Generator().manual_seed(run.stream_seed("discriminator"))
         self.discriminator = Discriminator(setup.acquisition.field_shape, weights).to(self.device)
         self.adam = torch.optim.Adam(
             self.discriminator.parameters(),
@@ -170,7 +170,7 @@ class AdversarialFit:
 def adversarial_seconds(setup: Setup) -> float:
     """Time one round of a trial fit, on random streams of its own, and multiply."""
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
-    trial = AdversarialFit(setup, problem, problem.start(), seed=0)
+    trial = AdversarialFit(setup, problem, problem.start(), Run())
     started = time.perf_counter()
     trial.run_round()
     return (time.perf_counter() - started) * setup.parameters.adversarial_iterations
@@ -187,7 +187,7 @@ def fit_adversarial(
     Raises:
         StopRequested: the user asked to stop; the state is kept.
     """
-    fit = AdversarialFit(setup, problem, point, run.seed)
+    fit = AdversarialFit(setup, problem, point, run)
     kept = run.recall(STAGE)
     if kept is not None:
         fit.restore(kept)

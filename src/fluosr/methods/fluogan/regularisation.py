@@ -85,7 +85,7 @@ def choose(setup: Setup, run: Run) -> Choice:
     def held_out_errors(candidates: list[tuple[float, float]]) -> list[torch.Tensor]:
         """For each candidate the squared error of every held-out pixel of both halves, in units of its noise."""
         errors: list[list[torch.Tensor]] = [[] for _ in candidates]
-        generator = torch.Generator().manual_seed(run.seed)  # the same pixels for every candidate
+        generator = torch.Generator().manual_seed(run.stream_seed("held-out pixels"))  # the same pixels for every candidate
         for half in (0, 1):
             unseen, count = setup.data(1 - half)
             kept = (torch.rand(setup.used.shape, generator=generator) >= HELD_OUT).to(unseen)
