@@ -50,11 +50,12 @@ class AdversarialFit:
         self.round = 0
         self._brightness = torch.as_tensor(setup.brightness).to(problem.mean)
         self._used = torch.as_tensor(setup.used).to(self.device)
-        # Frames are judged as deviations from the mean frame, in units of one frame's typical noise: the slope of 1
-        # that the penalty asks for then means the same at any exposure.
+        # Frames are judged as deviations from the mean frame, in units of a typical frame's distance from it. The slope
+        # of 1 that the penalty asks for is then what a sigmoid can have between two frames, at any exposure and field;
+        # per pixel's noise instead, the sigmoid would have to rise by the root of the number of pixels, and D dies.
         self._centre = setup.data(None)[0]
         inverse = setup.frame_weight[setup.frame_weight > 0]
-        self._scale = float(inverse.median()) ** -0.5 if inverse.numel() else 1.0
+        self._scale = (float(setup.used.sum()) / float(inverse.median())) ** 0.5 if inverse.numel() else 1.0
         counts = torch.as_tensor(setup.counts.sum(0)).to(self.device)
         self._frames_total = int(counts.sum())
         self.curves: dict[str, list[float]] = {
@@ -131,7 +132,7 @@ class AdversarialFit:
         return self.normalise(frames / level, groups)
 
     def normalise(self, frames: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-        """Deviation from the mean frame in units of a frame's noise; unused pixels show none."""
+        """Deviation from the mean frame over a frame's typical distance from it; unused pixels show none."""
         return torch.where(self._used, (frames - self._centre[groups]) / self._scale, 0.0)
 
     def tensors(self) -> dict[str, torch.Tensor]:
