@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,10 @@ def test_help_lists_the_commands() -> None:
         (["simulate", "argo", "--model", "5"], ["--model 5", "3 (double Poisson)"]),
         (["simulate", "argo", "--separations", "a,b"], ["--separations a,b", "nanometres"]),
         (["simulate", "argo", "--frames", "1"], ["--frames"]),
+        (["simulate", "argo", "--photons", "20000"], ["9.", "ADU", "16 bits", "lower --photons, --gain"]),
+        (["simulate", "argo", "--photons", "nan"], ["photons"]),
+        (["simulate", "argo", "--line-length", "inf"], ["line_length_nm"]),
+        (["reconstruct", "x.tif", "--generator-step", "5"], ["--generator-step"]),
         (["simulate", "argo", "--separations", "", "--no-control"], ["line"]),
     ],
 )
@@ -162,7 +167,7 @@ def environment() -> dict[str, str]:
         (MemoryError(), 1, "not enough memory"),
         (OSError(5, "Input/output error", "x.tif"), 1, "Input/output error"),
         (ZeroDivisionError("by zero"), 1, "should not (ZeroDivisionError: by zero). Run it with --debug"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "Stopped."),
     ],
 )
 def test_whatever_happens_ends_in_words(
@@ -285,16 +290,66 @@ def test_ctrl_c_keeps_what_there_is_and_resume_ends_with_the_same_bits(movie: Pa
     assert record_of(tmp_path / "broken")["finished"] is False
 
     refused = fluosr(*broken, "--resume", "--seed", "5")
-    assert refused.code == 1 and "would mix two runs" in refused.err
+    assert refused.code == 1 and "seed was 0, is 5. Resuming would mix two runs" in refused.err
 
     resumed = fluosr(*broken, "--resume")
     assert resumed.code == 0, resumed.err
+    assert "s in 2 legs, peak memory" in resumed.out and len(record_of(tmp_path / "broken")["legs_s"]) == 2
     assert not (tmp_path / "broken" / checkpoint.FILE_NAME).exists()
     whole = fluosr(*arguments, "--output", tmp_path / "whole")
     assert whole.code == 0, whole.err
     for name in ("reconstruction.ome.tif", "background.tif"):
         first, second = (tifffile.imread(tmp_path / folder / name) for folder in ("broken", "whole"))
         assert first.tobytes() == second.tobytes(), name
+
+
+@pytest.mark.parametrize("where", ["fluosr.io.movie.open_movie", "fluosr.cli.get_method", "fluosr.pipeline.judge"])
+def test_ctrl_c_is_answered_in_every_phase(
+    where: str, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupted)
+    found = fluosr("reconstruct", movie, *FACTS, *QUICK, "-o", tmp_path / "out")
+    assert (found.code, found.out) == (130, "")
+    assert found.err.endswith("Stopped.") and "Traceback" not in found.err
+
+
+def test_ctrl_c_while_options_are_read_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.core.TyperGroup.make_context", interrupted)
+    found = fluosr("methods")
+    assert (found.code, found.err) == (130, "Stopped.")
+
+
+@pytest.mark.parametrize("imported", ["typer", "fluosr.cli", "fluosr.methods.registry", "tifffile", "torch"])
+def test_ctrl_c_while_importing_is_answered(imported: str, movie: Path, tmp_path: Path) -> None:
+    code = f"""
+import signal, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {imported!r}:
+            signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
+sys.meta_path.insert(0, Interrupt())
+from fluosr.__main__ import main
+main()
+"""
+    arguments = ("reconstruct", movie, *FACTS, *QUICK, "-o", tmp_path / "out")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Stopped.")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fluosr", "--version"], env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"fluosr {package.__version__}")
 
 
 def test_ctrl_c_before_there_is_an_image_says_so_and_can_be_resumed(movie: Path, tmp_path: Path) -> None:
@@ -336,6 +391,28 @@ def test_simulate_argo_writes_the_movie_and_its_truth(tmp_path: Path) -> None:
     assert phantom["phantom"]["separations_nm"] == [120.0, 240.0] and phantom["seed"] == 4
     again = fluosr("info", path)
     assert again.code == 0 and "12 frames of" in again.out and "pixel size: 100 nm" in again.out
+
+
+def test_simulated_values_that_saturate_are_counted(tmp_path: Path) -> None:
+    quick = ("--frames", "5", "--separations", "120", "--line-length", "600", "--no-control", "--background", "0")
+    found = fluosr("simulate", "argo", "-o", tmp_path / "a.tif", *quick, "--photons", "100", "--gain", "640")
+    assert found.code == 0, found.err
+    saturated = int((tifffile.imread(tmp_path / "a.tif") == 65535).sum())
+    phantom = json.loads((tmp_path / "a-phantom.json").read_text())
+    assert phantom["saturated"] == saturated > 0 and f"Note: {saturated} values" in found.err
+    assert phantom["below_zero"] > 0 and f"Note: {phantom['below_zero']} values" in found.err
+    assert "lower --photons" in found.err and "raise --offset" in found.err
+
+
+def test_a_simulation_larger_than_memory_or_disk_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fluosr("simulate", "argo", "-o", tmp_path / "a.tif", "--line-length", "100000000")
+    assert found.code == 1 and "GiB of memory" in found.err
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30 - 2**20, 2**20))
+    found = fluosr("simulate", "argo", "-o", tmp_path / "a.tif")
+    assert found.code == 1 and "0.0009766 GiB are free there" in found.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_seed_simulates_the_same_movie(tmp_path: Path) -> None:

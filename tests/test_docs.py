@@ -215,7 +215,8 @@ def test_the_design_constants_are_those_of_the_source() -> None:
     for names, values in rows:
         constants: list[float] = []
         for module, name in re.findall(r"`(\w+)\.([A-Z_]+)`", names):
-            found = getattr(importlib.import_module(f"fluosr.methods.fluogan.{module}"), name)
+            room = "optics" if module == "sampling" else "methods.fluogan"
+            found = getattr(importlib.import_module(f"fluosr.{room}.{module}"), name)
             constants += found if isinstance(found, tuple) else [found]
         assert [float(value) for value in values.split(",")] == constants, names
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fluosr.camera import Camera
 from fluosr.emitters import PoissonEmitters, SteadyEmitters
-from fluosr.forward import ForwardModel
+from fluosr.forward import ForwardModel, sample_photons
 from fluosr.optics.operators import imaging_operator
 from fluosr.optics.psf import GaussianPSF
 
@@ -96,6 +96,21 @@ def test_model_4_variance_is_the_diagonal():
     mean = model.mean(fine, background)
     np.testing.assert_allclose(model.variance(mean).numpy().ravel(), np.diag(covariance(model, fine, background)))
     assert float(model.variance(torch.tensor(-1.0))) == pytest.approx(0.7**2)
+
+
+@pytest.mark.parametrize("read_noise", [0.0, 1.3])
+def test_photons_are_sampled_with_the_camera_s_variance(read_noise):
+    camera = Camera(2.0, 100.0, read_noise)
+    expected = torch.tensor([-1.0, 0.0, 0.3, 5.0, 400.0]).expand(40_000, 5)
+    drawn = sample_photons(expected, camera, torch.Generator().manual_seed(0)).double()
+    wanted = camera.noise_variance(expected[0]).double()
+    torch.testing.assert_close(wanted, expected[0].clamp_min(0).double() + read_noise**2, rtol=1e-6, atol=0)
+    np.testing.assert_allclose(drawn.var(0), wanted, rtol=0.05)
+    np.testing.assert_allclose(drawn.mean(0), expected[0].clamp_min(0), atol=4 * math.sqrt(400 / 40_000))
+    exposed = camera.to_photons(camera.expose(expected.clamp_min(0).numpy(), np.random.default_rng(0)))
+    np.testing.assert_allclose(exposed.var(0), wanted, rtol=0.05, atol=1e-6)
+    same = sample_photons(expected, camera, torch.Generator().manual_seed(0)).double()
+    assert torch.equal(drawn, same)
 
 
 @pytest.mark.parametrize("emitters", [SteadyEmitters(), PoissonEmitters()])

@@ -7,12 +7,15 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import tifffile
+from pydantic import Field
 
 import fluosr
 from fluosr import checkpoint, pipeline
@@ -173,10 +176,10 @@ def test_a_folder_without_permission_is_refused_before_the_work(tmp_path: Path) 
 def test_a_folder_that_refuses_files_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, data: bytes) -> int:
+    def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
     stages: list[str] = []
     with pytest.raises(OutputError, match="Read-only file system"):
         run_quickly(cross_movie(), tmp_path, run=Run(on_progress=lambda stage, *_: stages.append(stage)))
@@ -257,26 +260,41 @@ def test_a_stopped_run_keeps_its_image_and_its_checkpoint(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        {"parameters": quick(iterations=101)},
-        {"parameters": quick(sparsity=0.8)},
-        {"seed": 1},
-        {"movie": cross_movie(seed=1)},
-        {"movie": cross_movie(40)},
-        {"movie": cross_movie(fwhm_nm=310.0)},
-        {"movie": cross_movie(gain=1.1)},
-        {"movie": cross_movie(pixel_size_nm=101.0)},
+        ({"parameters": quick(iterations=101)}, "iterations was 100, is 101"),
+        ({"parameters": quick(sparsity=1.4)}, "sparsity was 0.7, is 1.4"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"movie": cross_movie(seed=1)}, "movie.fingerprint was"),
+        ({"movie": cross_movie(40)}, "shape was [50, 16, 18], is [40, 16, 18]"),
+        ({"movie": cross_movie(fwhm_nm=310.0)}, "psf.fwhm_nm was 300.0, is 310.0"),
+        ({"movie": cross_movie(gain=1.1)}, "camera.gain_adu_per_e was 1.0, is 1.1"),
+        ({"movie": cross_movie(pixel_size_nm=101.0)}, "pixel_size_nm was 100.0, is 101.0"),
     ],
-    ids=lambda change: next(iter(change)),
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
-def test_another_run_is_not_resumed(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_another_run_is_not_resumed_and_it_is_said_why(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     run_quickly(cross_movie(), tmp_path, run=stop_at("image"))
     before = contents(tmp_path)
     options = dict(change)
-    with pytest.raises(CheckpointError, match="comes from another movie"):
+    with pytest.raises(CheckpointError, match="would mix two runs") as caught:
         run_quickly(options.pop("movie", cross_movie()), tmp_path, resume=True, **options)
+    assert words in str(caught.value)
     assert contents(tmp_path) == before
+
+
+def test_the_time_of_all_legs_is_told(tmp_path: Path) -> None:
+    run_quickly(cross_movie(), tmp_path, run=stop_at("image"))
+    path = tmp_path / checkpoint.FILE_NAME
+    facts = json.loads(safetensors.safe_open(str(path), framework="pt").metadata()["facts"])
+    states = checkpoint.load(tmp_path, facts).states
+    checkpoint.save(tmp_path, checkpoint.Checkpoint(states, (100.0, 20.0)), facts)
+    run_quickly(cross_movie(), tmp_path, resume=True, run=stop_at("image"))
+    record = run_quickly(cross_movie(), tmp_path, resume=True, make_report=True).record
+    assert record["legs_s"][:2] == (100.0, 20.0) and len(record["legs_s"]) == 4
+    assert record["time_s"] == pytest.approx(sum(record["legs_s"])) and record["time_s"] > 120
+    assert json.loads((tmp_path / "run.json").read_text())["time_s"] == record["time_s"]
+    assert "in 4 legs" in (tmp_path / "report.html").read_text()
 
 
 def test_there_is_nothing_to_resume_in_a_new_folder_or_after_the_end(tmp_path: Path) -> None:
@@ -361,3 +379,43 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UsageError, match="shows no CUDA device"):
         choose_device("cuda:0")
+
+
+def test_a_cuda_device_beyond_those_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert choose_device("cuda") == "cuda" and choose_device("cuda:1") == "cuda:1"
+    with pytest.raises(UsageError, match=r"--device cuda:7: this machine shows cuda:0 to cuda:1;"):
+        choose_device("cuda:7")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UsageError, match="shows only cuda:0"):
+        choose_device("cuda:1")
+
+
+# Parameters that need another.
+
+
+class _Needy(MethodParameters):
+    discriminator: bool = False
+    generator_steps: int = Field(1, json_schema_extra={"needs": "discriminator"})
+    batch: int = 3
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"generator_steps": 2}, ["--generator-steps has no effect without --discriminator."]),
+        ({"generator_steps": 2, "discriminator": True}, []),
+        ({"batch": 2, "discriminator": False}, []),
+        ({}, []),
+    ],
+)
+def test_a_parameter_without_effect_is_told(values: dict[str, Any], said: list[str]) -> None:
+    method = replace(get_method("fluogan"), parameters=_Needy)
+    assert pipeline.idle_parameters(method, method.build(**values), values) == said
+
+
+def test_notes_on_the_call_stand_before_the_warnings(tmp_path: Path) -> None:
+    result = run_quickly(cross_movie(), tmp_path, notes=["--generator-steps has no effect without --discriminator."])
+    assert result.reconstruction.warnings[0].startswith("--generator-steps has no effect")
+    assert json.loads((tmp_path / "run.json").read_text())["warnings"][0].startswith("--generator-steps")

@@ -40,6 +40,9 @@ ROOMS = (
     "report",
     "checkpoint",
     "pipeline",
+    "settings",
+    "comparison",
+    "sweep",
     "progress",
     "demo",
     "doctor",
@@ -49,7 +52,7 @@ DOORS = ("__init__", "__main__")  # they open onto the whole house
 
 # With the CPU build of torch their import fails, or they pull gigabytes.
 FORBIDDEN = ("torchvision", "deepinv", "basicsr", "pyiqa", "piq", "lpips", "timm", "spandrel", "lightning")
-HEAVY = ("torch", "scipy", "matplotlib", "tifffile", "imagecodecs")
+HEAVY = ("torch", "scipy", "matplotlib", "numba", "tifffile", "imagecodecs")
 
 
 def requirements(*groups: str) -> list[Requirement]:

@@ -14,9 +14,9 @@ from fluosr import acquisition, statistics
 from fluosr.acquisition import Acquisition
 from fluosr.camera import Camera
 from fluosr.errors import AcquisitionError
-from fluosr.optics.psf import GaussianPSF
+from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, gaussian_integrals
 from fluosr.statistics import MovieStatistics, gather
-from tests.movies import CROSS, frames_of, light_of, movie_of
+from tests.movies import CROSS, FWHM_NM, PIXEL_NM, frames_of, light_of, movie_of
 
 
 def of_frames(frames: np.ndarray, chunk_bytes: int | None = None, **camera: float) -> MovieStatistics:
@@ -42,8 +42,6 @@ def test_they_equal_the_obvious_ones_for_any_size_of_chunk(
     close = {"rtol": 1e-5, "atol": 1e-5}
     assert found.n_frames == n_frames
     np.testing.assert_allclose(found.mean, photons.mean(0), **close)
-    np.testing.assert_allclose(found.maximum, photons.max(0), **close)
-    np.testing.assert_allclose(found.minimum, photons.min(0), **close)
     np.testing.assert_allclose(found.trace, photons.mean((1, 2)), **close)
     differences = np.diff(photons, axis=0)
     np.testing.assert_allclose(found.variance, (differences**2).sum(0) / (2 * (n_frames - 1)), **close)
@@ -146,6 +144,91 @@ def test_frames_in_another_order_show_the_same_poisson_noise() -> None:
     assert found == {1.0}
 
 
+def blinking_movie(
+    on_frames: float, off_frames: float, n_frames: int, *, drift_px: float = 0.0, seed: int = 0
+) -> np.ndarray:
+    """(T, 24, 24) Poisson counts of 150 emitters that switch on and off for geometric times; off 0: always on."""
+    generator = np.random.default_rng(seed)
+    sigma = FWHM_NM / FWHM_PER_SIGMA / PIXEL_NM
+    places = generator.uniform(0, 24, (2, 150))
+    on = generator.random(150) < on_frames / (on_frames + off_frames)
+    states = np.empty((n_frames, 150))
+    for state in states:
+        state[:] = on
+        on ^= generator.random(150) < np.where(on, 1 / on_frames, 1 / max(off_frames, 1e-9)) * (off_frames > 0)
+    light = np.empty((n_frames, 24, 24))
+    for number, state in enumerate(states):
+        moved = places + drift_px * number / n_frames
+        rows, columns = (gaussian_integrals(np.arange(24)[:, None], 1.0, place, sigma) for place in moved)
+        light[number] = (rows * 100.0 * state) @ columns.T + 5.0
+    return generator.poisson(light)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "on_frames", "off_frames"), [(200, 10, 30), (500, 10, 30), (1501, 10, 30), (1501, 30, 100)]
+)
+def test_slow_blinking_is_in_the_noise_of_the_mean_frame(n_frames: int, on_frames: int, off_frames: int) -> None:
+    """Against the variance of the mean over all states of the emitters, of which one movie holds only a few."""
+    found = of_frames(blinking_movie(on_frames, off_frames, n_frames))
+    assert found._fast_excess(0.0) < 1.3  # the halves hardly see it
+    # Variance of the mean of T states, correlated by rho^|t|, over that of independent ones, in photons.
+    share = on_frames / (on_frames + off_frames)
+    rho = 1 - 1 / on_frames - 1 / off_frames
+    lags = np.arange(1, n_frames)
+    correlated = 1 + 2 * ((1 - lags / n_frames) * rho**lags).sum()
+    sigma = FWHM_NM / FWHM_PER_SIGMA / PIXEL_NM
+    density, squared = 150 / 24**2, 1 / (4 * np.pi * (sigma**2 + 1 / 12))  # emitters a pixel; sum of the PSF squared
+    truth = 1 + 100.0**2 * share * (1 - share) * density * squared * correlated / (100 * share * density + 5)
+    assert 0.3 * truth < found.excess_noise(0.0) < 1.7 * truth
+
+
+@pytest.mark.parametrize("bleaching_frames", [1e9, 500.0, 150.0])
+@pytest.mark.parametrize("n_frames", [120, 500, 2000])
+def test_steady_emitters_that_bleach_show_no_slow_noise(n_frames: int, bleaching_frames: float) -> None:
+    decay = np.exp(-np.arange(n_frames) / bleaching_frames)[:, None, None]
+    spots = light_of([(6.2, 5.1, 900.0), (10.0, 12.0, 900.0)])
+    slow = light_of([(8.0, 9.0, 600.0)])  # bleaches only half as fast
+    for seed in range(3):
+        frames = np.random.default_rng(seed).poisson(decay * spots + np.sqrt(decay) * slow + 4.0)
+        found = of_frames(frames)
+        assert found.excess_noise(0.0) == found._fast_excess(0.0)
+
+
+def test_a_lamp_that_flickers_and_unseen_drift_are_no_slow_noise() -> None:
+    frames = blinking_movie(1, 0, 400, drift_px=0.04)
+    lamp = np.repeat(np.random.default_rng(2).uniform(0.8, 1.0, 10), 40)[:, None, None]
+    frames = np.random.default_rng(3).binomial(frames, lamp)
+    assert of_frames(frames).excess_noise(0.0) == 1.0
+
+
+def test_blocks_that_drift_are_not_asked_for_slow_noise() -> None:
+    frames = blinking_movie(1, 0, 400)
+    frames[100:200] = np.roll(frames[100:200], 2, axis=2)
+    frames[300:] = np.roll(frames[300:], 3, axis=1)
+    found = of_frames(frames)
+    assert found.excess_noise(0.0) > 2.0  # drift and blinking look alike here
+    assert found.excess_noise(0.0, drifting=True) == 1.0
+
+
+def test_pixels_that_are_not_used_make_no_slow_noise() -> None:
+    frames = frames_of(light_of(CROSS, background=20.0), 300)
+    frames[:150, 4:12, 4:14] += 300
+    used = np.ones((16, 18), bool)
+    used[4:12, 4:14] = False
+    assert of_frames(frames).excess_noise(0.0, used=used) == 1.0
+
+
+@pytest.mark.parametrize("n_frames", [2, 40, 300])
+def test_one_image_repeated_is_no_movie(n_frames: int) -> None:
+    still = frames_of(light_of(CROSS, background=3.0), 1)
+    movie = movie_of(np.repeat(still, n_frames, axis=0))
+    with pytest.raises(AcquisitionError, match=f"all {n_frames} frames are identical.*Give the movie"):
+        gather(movie)
+    frames = np.repeat(still, n_frames, axis=0)
+    frames[-1, 0, 0] += 1
+    gather(movie_of(frames))  # anything that changes makes it a movie
+
+
 def test_progress_adds_up_to_the_movie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acquisition, "CHUNK_BYTES", 5000)
     steps: list[int] = []
@@ -182,7 +265,7 @@ def test_a_movie_of_20000_frames_is_never_held_whole() -> None:
     assert max(frames.asked) * frame_bytes <= acquisition.CHUNK_BYTES < 0.05 * 20_000 * frame_bytes
     assert sum(frames.asked) == 20_000  # each frame once
     assert found.n_frames == 20_000
-    held = sum(getattr(found, name).nbytes for name in ("sums", "variance", "maximum", "minimum", "at_ceiling"))
+    held = sum(getattr(found, name).nbytes for name in ("sums", "variance", "at_ceiling"))
     assert held < 110 * frame_bytes
     np.testing.assert_allclose(found.mean, (np.arange(20_000) % 97).mean(), rtol=1e-5)
 

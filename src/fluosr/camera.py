@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from fluosr.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 TYPICAL_READ_NOISE_E = 1.5  # rms of today's scientific CMOS cameras; used only where nothing is known
+
+
+Image = TypeVar("Image", np.ndarray, "torch.Tensor")
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class Camera:
     def to_adu(self, photons: np.ndarray) -> np.ndarray:
         """(...) photoelectrons -> (...) ADU, float32."""
         return np.asarray(photons, np.float32) * np.float32(self.gain_adu_per_e) + np.float32(self.offset_adu)
+
+    def noise_variance(self, expected: Image) -> Image:
+        """(...) expected photoelectrons -> (...) variance of a frame, electrons squared: max(phi, 0) + read_noise^2."""
+        return expected.clip(0.0) + self.read_noise_e**2
 
     def expose(self, expected: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Frames in ADU, (...) float32, for expected photoelectrons (...): Poisson count, read noise, gain, offset."""

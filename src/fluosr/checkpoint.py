@@ -1,9 +1,10 @@
-"""Stopped runs kept on disk: tensors as safetensors, and what they belong to as text beside them in the same file."""
+"""Stopped runs kept on disk: tensors as safetensors, and what they belong to as JSON in the same file."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,32 @@ if TYPE_CHECKING:
 FILE_NAME = "checkpoint.safetensors"
 States = dict[str, dict[str, "torch.Tensor"]]
 
+MOST_DIFFERENCES = 6  # named in an error; the first few tell what happened
+LONGEST_VALUE = 40  # characters of a value in an error
+IN_WORDS = {"null": "not given", "true": "yes", "false": "no"}
 
-def identity(**facts: Any) -> str:
-    """A fingerprint of everything a run's result depends on; equal runs, equal text."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was kept of a run.
+
+    Args:
+        states: stage -> named tensors.
+        legs_s: computing time of each leg of the run so far, seconds.
+    """
+
+    states: States = field(default_factory=dict)
+    legs_s: tuple[float, ...] = ()
 
 
-def save(folder: Path, states: States, belongs_to: str) -> None:
+def save(folder: Path, kept: Checkpoint, facts: Mapping[str, Any]) -> None:
     """Write all states beside the outputs, then rename: a stop in between leaves the last good one.
+
+    Args:
+        folder: the folder of the outputs.
+        kept: states and times.
+        facts: everything the run's result depends on, as any nesting of names, numbers and texts; what stands under
+            "parameters" are the user's options, and is called by its name alone.
 
     Raises:
         OutputError: no room or no permission.
@@ -31,16 +50,23 @@ def save(folder: Path, states: States, belongs_to: str) -> None:
     import safetensors.torch
 
     flat = {
-        f"{stage}/{key}": value.contiguous().cpu() for stage, named in states.items() for key, value in named.items()
+        f"{stage}/{key}": value.contiguous().cpu()
+        for stage, named in kept.states.items()
+        for key, value in named.items()
     }
-    write_bytes(folder / FILE_NAME, safetensors.torch.save(flat, metadata={"belongs_to": belongs_to}))
+    metadata = {"facts": json.dumps(facts, sort_keys=True, default=str), "legs_s": json.dumps(list(kept.legs_s))}
+    write_bytes(folder / FILE_NAME, safetensors.torch.save(flat, metadata=metadata))
 
 
-def load(folder: Path, belongs_to: str) -> States:
-    """Read the states back.
+def load(folder: Path, facts: Mapping[str, Any]) -> Checkpoint:
+    """Read back what was kept.
+
+    Args:
+        folder: the folder of the outputs.
+        facts: what the run to be resumed depends on; they must equal those of the run that was stopped.
 
     Raises:
-        CheckpointError: none there, damaged, or from another movie, method, seed or set of parameters.
+        CheckpointError: none there, damaged, or from another run; says which facts differ.
     """
     import safetensors
 
@@ -50,19 +76,49 @@ def load(folder: Path, belongs_to: str) -> States:
     states: States = {}
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            owner = (file.metadata() or {}).get("belongs_to")
-            if owner == belongs_to:
+            metadata = file.metadata() or {}
+            kept, legs = (json.loads(metadata.get(name, "null")) for name in ("facts", "legs_s"))
+            if not isinstance(kept, dict) or not isinstance(legs, list):
+                raise ValueError("it does not say which run it belongs to")
+            found = differences(kept, facts)
+            if not found:
                 for name in file.keys():  # noqa: SIM118 - not a dict
                     stage, key = name.split("/", 1)
                     states.setdefault(stage, {})[key] = file.get_tensor(name)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+            legs_s = tuple(float(seconds) for seconds in legs)
+    except (OSError, TypeError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); run without --resume.") from error
-    if owner != belongs_to:
+    if found:
+        more = f"; and {len(found) - MOST_DIFFERENCES} more" if len(found) > MOST_DIFFERENCES else ""
         raise CheckpointError(
-            f"{path} comes from another movie, method, version, seed or set of parameters: resuming would mix two "
-            "runs. Repeat the options of the stopped run, or run without --resume."
+            f"{path} comes from another run: {'; '.join(found[:MOST_DIFFERENCES])}{more}. Resuming would mix two runs: "
+            "repeat the options of the stopped run, or run without --resume."
         )
-    return states
+    return Checkpoint(states, legs_s)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between the facts of two runs, each as "sparsity was 0.7, is 1.4"; empty where they are equal."""
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    return [
+        f"{name.removeprefix('parameters.')} was {_in_words(old.get(name))}, is {_in_words(new.get(name))}"
+        for name in dict.fromkeys([*new, *old])  # in the order of the caller, who knows what tells most
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, JSON text): as text NaN equals NaN, and a tuple the list it was stored as."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, sort_keys=True, default=str)
+
+
+def _in_words(text: str | None) -> str:
+    text = "absent" if text is None else IN_WORDS.get(text, text.strip('"'))
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
 def remove(folder: Path) -> None:

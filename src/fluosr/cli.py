@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from typer.core import TyperGroup
 
 from fluosr.errors import FluosrError, ReconstructionInterrupted, UsageError
 from fluosr.methods.registry import DEFAULT_METHOD, get_method, method_names
@@ -22,7 +26,35 @@ LARGEST_SEPARATION_NM = 100_000.0
 STOPPED = 130  # the shell's code for a command stopped by Ctrl-C
 DEFAULT_OUTPUT = Path("out")
 
+
+class _Stopped(BaseException):
+    """Ctrl-C, under a name that typer does not know: it would end without a word, or with another exit code."""
+
+
+class _Commands(TyperGroup):
+    """All commands; Ctrl-C anywhere in them comes out as ``_Stopped``."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """As typer does it."""
+        with _own_interrupt():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        """As typer does it."""
+        with _own_interrupt():
+            return super().invoke(*arguments, **options)
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _Stopped from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Super-resolution for fluorescence microscopy: a movie goes in, a sharper picture and the evidence come out.",
     no_args_is_help=True,
     add_completion=False,
@@ -34,17 +66,23 @@ simulate_app = typer.Typer(help="Make movies of known samples.", no_args_is_help
 app.add_typer(simulate_app, name="simulate")
 
 
-@app.callback()
-def _everywhere(
-    version: Annotated[bool, typer.Option("--version", help="say the version and stop", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="show a traceback when something fails")] = False,
-) -> None:
-    """Super-resolution for fluorescence microscopy: a movie goes in, a sharper picture and the evidence come out."""
-    if version:
+def _say_version(wanted: bool) -> None:
+    if wanted:
         from fluosr import __version__
 
         typer.echo(f"fluosr {__version__}")
         raise typer.Exit()
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        # Answered where the option is read: after that, typer would ask for a command.
+        bool, typer.Option("--version", help="say the version and stop", is_eager=True, callback=_say_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show a traceback when something fails")] = False,
+) -> None:
+    """Super-resolution for fluorescence microscopy: a movie goes in, a sharper picture and the evidence come out."""
 
 
 Movie = Annotated[Path, typer.Argument(help="the movie, a TIFF of any kind", show_default=False)]
@@ -81,15 +119,27 @@ def _option(name: str, kind: Any, text: str, default: Any = None) -> inspect.Par
 
 def _method_options() -> list[inspect.Parameter]:
     """One option for every parameter of any method; not given means the method's own default."""
-    options: dict[str, inspect.Parameter] = {}
+    kinds: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    defaults: dict[str, dict[str, list[str]]] = {}  # option -> default as shown -> methods that have it
     for method in map(get_method, method_names()):
         for name, field in method.parameters.model_fields.items():
             kind = _plain_kind(field.annotation)
-            text = field.description or ""
+            # Two methods may mean different types by one name: the text then goes to the model as it is.
+            kinds[name] = kind if kinds.get(name, kind) is kind else str
+            texts.setdefault(name, field.description or "")
             if field.default is not None:
-                text += f" [{method.name}: {_show_default(field.default)}]"
-            options.setdefault(name, _option(name, kind, text))
-    return list(options.values())
+                defaults.setdefault(name, {}).setdefault(_show_default(field.default), []).append(method.name)
+    options = []
+    for name, text in texts.items():
+        shown = defaults.get(name, {})
+        if len(shown) == 1 and len(next(iter(shown.values()))) > 2:
+            text += f" [{next(iter(shown))}]"
+        elif shown:
+            each = [f"{', '.join(methods)}: {value}" for value, methods in shown.items()]
+            text += f" [{'; '.join(each)}]"
+        options.append(_option(name, kinds[name], text))
+    return options
 
 
 def _plain_kind(annotation: Any) -> Any:
@@ -107,8 +157,9 @@ def _with_options(*groups: list[inspect.Parameter]) -> Any:
     """Give a function that takes **options a signature with these options."""
 
     def decorate(function: Any) -> Any:
+        kinds = typing.get_type_hints(function, include_extras=True)
         own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        own = [p.replace(annotation=_resolve(p.annotation, function)) for p in own]
+        own = [p.replace(annotation=kinds[p.name]) for p in own]
         added = [option for group in groups for option in group]
         parameters = sorted([*own, *added], key=lambda p: p.kind)
         function.__signature__ = inspect.Signature(parameters)
@@ -116,10 +167,6 @@ def _with_options(*groups: list[inspect.Parameter]) -> Any:
         return function
 
     return decorate
-
-
-def _resolve(annotation: Any, function: Any) -> Any:
-    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation
 
 
 def _open(movie: Path, options: dict[str, Any]) -> Acquisition:
@@ -153,10 +200,14 @@ def reconstruct(
     """Reconstruct a movie: writes the image, background, mean frame, run.json and report.html to --output."""
     chosen = get_method(method)
     settings = {name: options.pop(name) for name in [o.name for o in _method_options()]}
-    parameters = chosen.build(preset, **{name: value for name, value in settings.items() if value is not None})
+    given = {name: value for name, value in settings.items() if value is not None}
+    parameters = chosen.build(preset, **given)
     acquisition = _open(movie, options)
-    from fluosr.pipeline import run_to_folder
+    from fluosr.pipeline import idle_parameters, run_to_folder
 
+    notes = idle_parameters(chosen, parameters, given)
+    for note in notes:  # now, while it can still be mended, and with the result
+        typer.echo(f"Note: {note}", err=True)
     with ProgressBar() as bar:
         result = run_to_folder(
             acquisition,
@@ -168,6 +219,7 @@ def reconstruct(
             resume=resume,
             command=["fluosr", *sys.argv[1:]],
             run=bar.run(),
+            notes=notes,
             make_report=report,
         )
     _print_result(result, output, report)
@@ -185,7 +237,8 @@ def _print_result(result: Result, output: Path, report: bool) -> None:
     typer.echo(f"Residuals: {quality['residuals']['verdict']}")
     for warning in result.reconstruction.warnings:
         typer.echo(f"Note: {warning}")
-    typer.echo(f"Time {record['time_s']:.1f} s, peak memory {record['peak_memory_mb']:.0f} MB")
+    legs = f" in {len(record['legs_s'])} legs" if len(record["legs_s"]) > 1 else ""
+    typer.echo(f"Time {record['time_s']:.1f} s{legs}, peak memory {record['peak_memory_mb']:.0f} MB")
     typer.echo(f"Report: {output / 'report.html'}" if report else f"Image: {output / 'reconstruction.ome.tif'}")
 
 
@@ -195,7 +248,7 @@ def _print_result(result: Result, output: Path, report: bool) -> None:
 )
 def info(movie: Movie, **options: Any) -> None:
     """Say what a movie file is: shape, type, pixel size, brightness, camera, and what still has to be given."""
-    from fluosr.io.movie import describe_movie
+    from fluosr.io.description import describe_movie
 
     for line in describe_movie(movie, **options):
         typer.echo(line)
@@ -298,18 +351,28 @@ def argo(
         emitters=PoissonEmitters() if model == "3" else SteadyEmitters(),
         seed=seed,
     )
-    written = save_simulation(movie, output)
+    saved = save_simulation(movie, output)
     height, width = phantom.field_shape
-    typer.echo(f"Wrote {frames} frames of {height} x {width} pixels: {', '.join(str(path) for path in written)}")
+    typer.echo(f"Wrote {frames} frames of {height} x {width} pixels: {', '.join(str(path) for path in saved.files)}")
+    for count, end, advice in (
+        (saved.saturated, "above 65535", "lower --photons, --gain or --offset"),
+        (saved.below_zero, "below 0", "raise --offset"),
+    ):
+        if count:
+            share = count / (frames * height * width)
+            typer.echo(f"Note: {count} values ({share:.2g} of all) lay {end} ADU and were cut off; {advice}.", err=True)
 
 
 def main() -> None:
-    """Entry point: no traceback unless --debug; exit code 2 for a wrong use, 1 for a failure, 130 when stopped."""
+    """Run the command line: no traceback unless --debug; exit code 2 for a wrong use, 1 a failure, 130 when stopped."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
     try:
         app()
+    except (_Stopped, KeyboardInterrupt):
+        typer.echo("Stopped.", err=True)
+        sys.exit(STOPPED)
     except Exception as error:
         if debug:
             raise
@@ -318,9 +381,6 @@ def main() -> None:
             sys.exit(STOPPED)
         typer.echo(f"fluosr: {_in_words(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, FluosrError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(STOPPED)
 
 
 def _in_words(error: Exception) -> str:

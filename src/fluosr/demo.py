@@ -33,6 +33,7 @@ def main() -> None:
     try:
         run(parser.parse_args().output)
     except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
         sys.exit(130)
     except (FluosrError, OSError) as error:
         sys.exit(f"fluosr: {error}")
@@ -50,7 +51,7 @@ def run(output: Path) -> None:
     started = time.perf_counter()
     phantom = ArgoPhantom(separations_nm=SEPARATIONS_NM)
     movie = SimulatedMovie(phantom, factor=FACTOR)
-    path = save_simulation(movie, output / "argo.tif")[0]
+    path = save_simulation(movie, output / "argo.tif").files[0]
     height, width = phantom.field_shape
     pixel, fwhm = phantom.pixel_size_nm, movie.psf.fwhm_nm
     print(f"Simulated {path}: pairs of lines, {movie.n_frames} frames of {height} x {width} pixels of {pixel:.0f} nm,")

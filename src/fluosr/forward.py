@@ -13,6 +13,17 @@ from fluosr.emitters import Emitters, SteadyEmitters
 from fluosr.optics.operators import ImagingOperator
 
 
+def sample_photons(expected: torch.Tensor, camera: Camera, generator: torch.Generator) -> torch.Tensor:
+    """Frames of model (4) in photoelectrons, (...), for expected photoelectrons (...): Poisson count and read noise.
+
+    :meth:`Camera.expose` on the device of ``expected``, and before gain and offset.
+    """
+    frames = torch.poisson(expected.clamp_min(0.0), generator=generator)
+    if camera.read_noise_e:
+        frames += camera.read_noise_e * torch.randn(expected.shape, generator=generator, device=expected.device)
+    return frames
+
+
 @dataclass(frozen=True, eq=False)
 class ForwardModel:
     """y = alpha Poisson(A e(x) + b) + noise, e the emitters' fluctuation (paper, models 3 and 4).
@@ -38,7 +49,7 @@ class ForwardModel:
 
     def variance(self, mean: torch.Tensor) -> torch.Tensor:
         """Variance of one frame under model (4), electrons squared: phi + read_noise^2; same shape as ``mean``."""
-        return mean.clamp_min(0.0) + self.camera.read_noise_e**2
+        return self.camera.noise_variance(mean)
 
     def covariance_product(self, fine: torch.Tensor, background: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         """Cov(y) v in electrons squared, without the matrix:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,10 @@ from typing import Any
 
 from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
-from fluosr.errors import CheckpointError, OutputError, UsageError
+from fluosr.errors import OutputError, UsageError
 from fluosr.io.write import write_json, write_ome_tiff, write_tiff
 from fluosr.machine import peak_memory_mb
-from fluosr.methods.base import MethodParameters, Run
+from fluosr.methods.base import Method, MethodParameters, Run
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
 from fluosr.quality.judge import Quality, judge
 from fluosr.reconstruction import Reconstruction
@@ -68,7 +69,29 @@ def reconstruct(
     chosen = get_method(method)
     values = chosen.build(preset, **parameters)
     run = run or Run(seed=seed, device=choose_device(device))
-    return chosen.load()(acquisition, values, run)
+    made = chosen.load()(acquisition, values, run)
+    made.warnings[:0] = idle_parameters(chosen, values, parameters)
+    return made
+
+
+def idle_parameters(method: Method, values: MethodParameters, given: Iterable[str]) -> list[str]:
+    """Which of the parameters given change nothing, because the one that they need is off; a sentence for each.
+
+    A parameter model declares it on the field: ``Field(1, json_schema_extra={"needs": "discriminator"})``.
+
+    Args:
+        method: whose parameters they are.
+        values: all values of the run.
+        given: names of those that were given on purpose, not by default or preset.
+    """
+    sentences = []
+    for name in given:
+        extra = method.parameters.model_fields[name].json_schema_extra
+        needed = extra.get("needs") if isinstance(extra, dict) else None
+        if isinstance(needed, str) and not getattr(values, needed):
+            option, other = (f"--{text.replace('_', '-')}" for text in (name, needed))
+            sentences.append(f"{option} has no effect without {other}.")
+    return sentences
 
 
 def choose_device(wanted: str) -> str:
@@ -82,13 +105,18 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        kind = torch.device(wanted).type
+        device = torch.device(wanted)
     except RuntimeError:
         raise UsageError(f"--device {wanted}: no such kind of device; use auto, cpu or cuda.") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine shows no CUDA device; `fluosr doctor` says what there is.")
-    if kind not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {wanted}: only cpu and cuda are supported.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise UsageError("--device cuda: this machine shows no CUDA device; `fluosr doctor` says what there is.")
+        if device.index is not None and device.index >= count:
+            there = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+            raise UsageError(f"--device {wanted}: this machine shows {there}; `fluosr doctor` says what there is.")
     return wanted
 
 
@@ -103,6 +131,7 @@ def run_to_folder(
     resume: bool = False,
     command: list[str] | None = None,
     run: Run | None = None,
+    notes: Sequence[str] = (),
     make_report: bool = True,
 ) -> Result:
     """Reconstruct, judge and write all files; keep what there is when stopped.
@@ -114,6 +143,7 @@ def run_to_folder(
         resume: go on from the checkpoint in ``output``.
         command: the command line, for the record.
         run: carries the progress callbacks; seed, device and checkpoints are set here.
+        notes: what the reader should know of the call, in plain words; they stand before the method's warnings.
         make_report: write ``report.html``.
 
     Raises:
@@ -126,27 +156,20 @@ def run_to_folder(
     check_output(output, acquisition)
     run = run or Run()
     run.seed, run.device = seed, choose_device(device)
-    owner = checkpoint.identity(
-        version=__version__,
-        method=method,
-        parameters=values.model_dump(),
-        seed=seed,
-        device=run.device,
-        threads=_threads(),
-        movie={key: value for key, value in acquisition.provenance.items() if key != "path"},
-        shape=acquisition.frames.shape,
-        pixel_size_nm=acquisition.pixel_size_nm,
-        psf=acquisition.psf.describe(),
-        camera=acquisition.camera.describe(),
-    )
-    if resume:
-        run.states = checkpoint.load(
-            output, owner
-        )  # without it, an older checkpoint stays until this run writes its own
-    run.on_checkpoint = lambda states: checkpoint.save(output, states, owner)
+    facts = _facts(acquisition, method, values, run)
+    earlier_s: tuple[float, ...] = ()
+    if resume:  # without it, an older checkpoint stays until this run writes its own
+        kept = checkpoint.load(output, facts)
+        run.states, earlier_s = kept.states, kept.legs_s
     started, clock = datetime.now(UTC), time.perf_counter()
+
+    def legs_s() -> tuple[float, ...]:
+        return (*earlier_s, round(time.perf_counter() - clock, 2))
+
+    run.on_checkpoint = lambda states: checkpoint.save(output, checkpoint.Checkpoint(states, legs_s()), facts)
     with stop_on_signals(run):
         reconstruction = chosen.load()(acquisition, values, run)
+        reconstruction.warnings[:0] = notes
         # From here on a first Ctrl-C comes too late to save time: what was computed is judged and written.
         quality = judge(reconstruction)
         record = describe_run(acquisition, reconstruction, quality)
@@ -157,7 +180,8 @@ def run_to_folder(
             "command": command,
             "started": started.isoformat(timespec="seconds"),
             "resumed": resume,
-            "time_s": round(time.perf_counter() - clock, 2),
+            "time_s": round(sum(legs := legs_s()), 2),
+            "legs_s": legs,  # of a leg that was stopped, until its last checkpoint
             "peak_memory_mb": round(peak_memory_mb(), 1),
         }
         result = Result(reconstruction, quality, record)
@@ -165,6 +189,23 @@ def run_to_folder(
         if reconstruction.finished:
             checkpoint.remove(output)
         return result
+
+
+def _facts(acquisition: Acquisition, method: str, parameters: MethodParameters, run: Run) -> dict[str, Any]:
+    """Everything that a result depends on, by the names that users know."""
+    return {
+        "version": __version__,
+        "method": method,
+        "parameters": parameters.model_dump(),
+        "seed": run.seed,
+        "device": run.device,
+        "threads": _threads(),
+        "movie": {key: value for key, value in acquisition.provenance.items() if key != "path"},
+        "shape": acquisition.frames.shape,
+        "pixel_size_nm": acquisition.pixel_size_nm,
+        "psf": acquisition.psf.describe(),
+        "camera": acquisition.camera.describe(),
+    }
 
 
 def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:
@@ -231,9 +272,8 @@ def check_output(output: Path, acquisition: Acquisition) -> None:
         raise OutputError(f"{output} is a file; --output takes a folder.")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe = output / f".fluosr-{os.getpid()}.part"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(prefix=".fluosr-", suffix=".part", dir=output):
+            pass
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error.strerror}. Choose another --output.") from error
     movie = acquisition.provenance.get("path")
@@ -271,6 +311,3 @@ def _threads() -> int:
     import torch
 
     return torch.get_num_threads()
-
-
-__all__ = ["OUTPUTS", "CheckpointError", "Result", "choose_device", "reconstruct", "run_to_folder", "write_result"]

@@ -30,6 +30,7 @@ class Reconstruction:
         significance: how many standard deviations the image's light stands above noise and background, at its brightest
             patch of the PSF's size; under 4 there is no evidence of structure.
         uncertainty: (L Y, L X) float32 standard deviation of ``image``, where the method has one.
+        maps: further images on the fine grid by name, unit included ("density_per_um2"), where the method has any.
         history: named curves over the iterations, for the report.
         choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}.
         warnings: what the reader should know, in plain words.
@@ -50,6 +51,7 @@ class Reconstruction:
     grain_nm: float | None = None
     significance: float | None = None
     uncertainty: np.ndarray | None = None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)
     choices: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a method needs to know of a movie without holding it: means by block and by half, variance, extremes."""
+"""What a method needs to know of a movie without holding it: means by block and by half, variance, saturation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.acquisition import Acquisition
+from fluosr.errors import AcquisitionError
 
 MAXIMUM_BLOCKS = 50
 PIXELS_PER_MEAN = 16
 SAMPLING_ERRORS = 4.0  # from 1 before an excess of noise is believed
 LEAST_EXCESS = 1e-2
+LEAST_SLOW_EXCESS = 1.2  # over the fast one: slow noise under it is not told apart from what bleaching leaves over
+FEWEST_BLOCKS = 10  # that slow noise is looked for in
+FEWEST_PIXELS = 64  # likewise
+MAXIMUM_PIXELS = 65_536  # likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +34,6 @@ class MovieStatistics:
         counts: (2, B) frames in each.
         variance: (Y, X) float32, temporal variance, half the mean square of successive differences: bleaching and drift
             do not enter it.
-        maximum: (Y, X) float32, brightest value seen.
-        minimum: (Y, X) float32, darkest value seen.
         at_ceiling: (Y, X) float32, fraction of the frames in which the pixel had the dtype's largest value.
         trace: (T,) float32, mean of each frame: the bleaching curve.
     """
@@ -38,8 +41,6 @@ class MovieStatistics:
     sums: np.ndarray
     counts: np.ndarray
     variance: np.ndarray
-    maximum: np.ndarray
-    minimum: np.ndarray
     at_ceiling: np.ndarray
     trace: np.ndarray
 
@@ -75,29 +76,95 @@ class MovieStatistics:
         sums = np.stack([self.sums[:, labels == k].sum(1) for k in range(n_groups)], axis=1)
         return (sums / np.maximum(counts, 1)[:, :, None, None]).astype(np.float32), counts
 
-    def excess_noise(self, read_noise_e: float) -> float:
-        """Variance of the difference of the halves over what Poisson and read noise predict; 1 without blinking.
+    def excess_noise(self, read_noise_e: float, *, used: np.ndarray | None = None, drifting: bool = False) -> float:
+        """Variance of the mean frame over what Poisson and read noise predict; 1 without blinking.
 
-        Blinking from frame to frame, model (3)'s inner Poisson and a gain that is off raise it. Blinking slower than
-        about two frames cancels in the difference, as bleaching and drift do, and what is common to all frames does not
-        enter: where these matter, the noise of the mean frame is larger than this says.
+        The larger of two measures. The difference of the halves shows what changes from frame to frame: blinking, model
+        (3)'s inner Poisson, a gain that is off. What is slower than about two frames cancels in it; the scatter of the
+        means of blocks shows that, where it is surely above the first. Neither sees what all frames share.
+
+        Args:
+            read_noise_e: electrons rms.
+            used: (Y, X) bool, pixels to trust in the second measure; all by default.
+            drifting: the sample moves from block to block. Each block then shows another image, which is not told apart
+                from emitters that change: the second measure is left out.
         """
+        fast = self._fast_excess(read_noise_e)
+        return fast if drifting else max(fast, self._slow_excess(read_noise_e, fast, used))
+
+    def _fast_excess(self, read_noise_e: float) -> float:
+        """From the difference of the halves; 1 where it is within its sampling error of 1."""
         halves = self.sums.sum(1) / np.maximum(self.counts.sum(1), 1)[:, None, None]
         expected = (np.clip(self.mean, 0, None) + read_noise_e**2) * (1 / self.counts.sum(1)).sum()
         usable = expected > 0
         if not usable.any():
             return 1.0
-        # A median of means, over pixels of like brightness, is immune to hot pixels and to the few values that small
-        # counts can take; like the plain median it speaks of most pixels, not of the few that blink.
-        order = np.argsort(expected[usable], kind="stable")
-        ratios = (((halves[0] - halves[1]) ** 2)[usable] / expected[usable])[order]
-        runs = np.array_split(ratios, max(1, ratios.size // PIXELS_PER_MEAN))
-        degrees = ratios.size / len(runs)
-        excess = float(np.median([run.mean() for run in runs])) / (1.0 - 2.0 / (9.0 * degrees)) ** 3
+        ratios = ((halves[0] - halves[1]) ** 2)[usable] / expected[usable]
+        excess = _typical(ratios, expected[usable], 1.0)
         # Within its sampling error of 1 it says nothing; nor does a movie without any noise.
         if excess <= 0.0 or abs(excess - 1.0) < SAMPLING_ERRORS * math.sqrt(math.pi / ratios.size):
             return 1.0
         return max(excess, LEAST_EXCESS)
+
+    def _slow_excess(self, read_noise_e: float, fast: float, used: np.ndarray | None) -> float:
+        """From the scatter of block means, blocks merged until few are left; 0 unless it is surely above ``fast``.
+
+        Two projections take off what is no noise. In every block: a multiple of the mean frame (bleaching, a lamp that
+        flickers), of its two slopes (drift too small to be called so), and a constant. In every pixel, over time: a
+        parabola and a multiple of the bleaching curve, for emitters that bleach faster than their neighbours.
+        """
+        mean = self.mean
+        expected = np.clip(mean, 0, None) + read_noise_e**2
+        usable = (expected > 0) if used is None else used & (expected > 0)
+        chosen = np.flatnonzero(usable)
+        if chosen.size < FEWEST_PIXELS:
+            return 0.0
+        chosen = chosen[:: -(-chosen.size // MAXIMUM_PIXELS)]
+        scale = np.sqrt(expected.ravel()[chosen].astype(float))
+        slopes = [slope.ravel()[chosen] for slope in np.gradient(mean)]
+        common = np.stack([np.ones(chosen.size), mean.ravel()[chosen], *slopes], axis=1) / scale[:, None]
+        common = _orthonormal(common)
+        sums = self.sums.sum(0).reshape(self.counts.shape[1], -1)[:, chosen].astype(float)
+        counts = self.counts.sum(0)
+        light = np.bincount(self.block_of_frame(), weights=self.trace)
+        found = 0.0
+        while len(counts) >= FEWEST_BLOCKS:
+            deviation = sums / counts[:, None] / scale
+            deviation -= (deviation @ common) @ common.T
+            time = np.linspace(-1.0, 1.0, len(counts))
+            level = light / counts
+            trend = _orthonormal(np.stack([np.ones(len(counts)), time, time**2, level], axis=1))
+            deviation -= trend @ (trend.T @ deviation)
+            freedom = 1.0 - (trend**2).sum(1)  # (B,) share of each block's noise that the trend leaves
+            relative = np.clip(level / level.mean(), 0.0, None) if level.mean() > 0 else np.ones(len(counts))
+            bright = np.outer(relative, np.clip(mean.ravel()[chosen], 0, None)) + read_noise_e**2
+            noise = ((freedom / counts) @ bright) / scale**2 * (1.0 - common.shape[1] / chosen.size)
+            degrees = float(freedom.sum())
+            excess = _typical((deviation**2).sum(0) / noise, scale, degrees) if (noise > 0).all() else 0.0
+            chance = SAMPLING_ERRORS * math.sqrt(math.pi / (chosen.size * degrees)) * max(fast, 1.0)
+            if excess > LEAST_SLOW_EXCESS * fast + chance:
+                found = max(found, excess)
+            pairs = np.arange(0, len(counts), 2)
+            sums, counts, light = (np.add.reduceat(array, pairs) for array in (sums, counts, light))
+        return found
+
+
+def _typical(ratios: np.ndarray, brightness: np.ndarray, degrees: float) -> float:
+    """A median of means of (n,) variance ratios, each of ``degrees`` degrees of freedom, over runs of like brightness.
+
+    It is immune to hot pixels and to the few values that small counts can take; like the plain median it speaks of most
+    pixels, not of the few that blink.
+    """
+    runs = np.array_split(ratios[np.argsort(brightness, kind="stable")], max(1, ratios.size // PIXELS_PER_MEAN))
+    degrees *= ratios.size / len(runs)
+    return float(np.median([run.mean() for run in runs])) / (1.0 - 2.0 / (9.0 * degrees)) ** 3
+
+
+def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    """(n, r) orthonormal basis of what (n, k) columns span."""
+    lengths = np.linalg.norm(columns, axis=0)
+    basis, sizes, _ = np.linalg.svd(columns[:, lengths > 0] / lengths[lengths > 0], full_matrices=False)
+    return basis[:, sizes > 1e-6]
 
 
 def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = None) -> MovieStatistics:
@@ -108,7 +175,7 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
         advance: called with the number of frames read since the last call.
 
     Raises:
-        AcquisitionError: NaN or infinite values.
+        AcquisitionError: NaN or infinite values, or frames that show a sample and are all identical.
     """
     t, y, x = acquisition.frames.shape
     n_blocks = max(1, min(MAXIMUM_BLOCKS, t // 10))
@@ -117,12 +184,10 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
     sums = np.zeros((2, n_blocks, y, x), np.float32)
     counts = np.zeros((2, n_blocks), int)
     squares = np.zeros((y, x))
-    maximum = np.full((y, x), -np.inf, np.float32)
-    minimum = np.full((y, x), np.inf, np.float32)
     ceiling = _ceiling(acquisition)
     saturated = np.zeros((y, x), np.float32)
     trace = np.empty(t, np.float32)
-    previous = None
+    previous: np.ndarray | None = None
     for where, frames in acquisition.chunks():
         numbers = np.arange(t)[where]
         trace[where] = frames.mean((1, 2))
@@ -134,15 +199,16 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
         joined = frames if previous is None else np.concatenate([previous[None], frames])
         squares += (np.diff(joined, axis=0).astype(np.float32) ** 2).sum(0, dtype=np.float64)
         previous = frames[-1].copy()
-        np.maximum(maximum, frames.max(0), out=maximum)
-        np.minimum(minimum, frames.min(0), out=minimum)
         if ceiling is not None:
             saturated += (frames >= ceiling).sum(0)
         if advance:
             advance(len(numbers))
-    return MovieStatistics(
-        sums, counts, (squares / (2 * (t - 1))).astype(np.float32), maximum, minimum, saturated / t, trace
-    )
+    if previous is not None and np.ptp(previous) > 0 and not squares.any():
+        raise AcquisitionError(
+            f"{acquisition.name}: all {t} frames are identical: one image repeated, not a movie. Nothing of its noise "
+            "can be known. Give the movie as the camera took it, before any averaging or copying."
+        )
+    return MovieStatistics(sums, counts, (squares / (2 * (t - 1))).astype(np.float32), saturated / t, trace)
 
 
 def _ceiling(acquisition: Acquisition) -> float | None:

@@ -10,6 +10,7 @@ import tifffile
 
 from fluosr.acquisition import ArrayFrames
 from fluosr.errors import AcquisitionError, ImageReadError, MissingMetadataError, OpticsError, UsageError
+from fluosr.io.fingerprint import fingerprint_of_file
 from fluosr.io.movie import open_movie
 from fluosr.io.write import write_movie, write_tiff
 from fluosr.optics.psf import AiryPSF, GaussianPSF, MeasuredPSF
@@ -61,6 +62,29 @@ def test_the_fingerprint_tells_other_data(path: Path, frames: np.ndarray) -> Non
         open_movie(frames, **GRID, **OPTICS, **CAMERA).provenance["fingerprint"]
         != open_movie(frames[:, 1:], **GRID, **OPTICS, **CAMERA).provenance["fingerprint"]
     )
+
+
+def test_the_fingerprint_of_a_long_file_sees_a_stretch_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "long.bin"
+    with path.open("wb") as file:
+        file.truncate(40 * 2**20)
+    size, first = fingerprint_of_file(path)
+    assert size == 40 * 2**20 and fingerprint_of_file(path) == (size, first)
+    seen = {first}
+    for start in (0, 17 * 2**20, 39 * 2**20):
+        with path.open("r+b") as file:
+            file.seek(start)
+            file.write(b"\1" * 2**20)
+        seen.add(fingerprint_of_file(path)[1])
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("number", [0, 15, 29])
+def test_the_fingerprint_of_an_array_sees_more_than_its_first_frame(frames: np.ndarray, number: int) -> None:
+    first = open_movie(frames, **GRID, **OPTICS, **CAMERA).provenance["fingerprint"]
+    other = frames.copy()
+    other[number:][:2] += 1
+    assert open_movie(other, **GRID, **OPTICS, **CAMERA).provenance["fingerprint"] != first
 
 
 def test_an_array_and_a_source_of_frames(frames: np.ndarray) -> None:

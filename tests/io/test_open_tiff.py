@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,6 +15,7 @@ import tifffile
 
 from fluosr.errors import AcquisitionError, ImageReadError, MissingMetadataError, UsageError
 from fluosr.io import tiff
+from fluosr.io.damage import decoder_errors
 from fluosr.io.tiff import open_tiff
 
 
@@ -265,7 +267,7 @@ def test_a_depth_axis_is_not_taken_for_time(tmp_path: Path, frames: np.ndarray) 
     assert caught.value.exit_code == 2
     assert_holds(open_tiff(tmp_path / "m.tif", time_axis="Z"), frames)
     assert_holds(open_tiff(tmp_path / "m.tif", time_axis="any"), frames)
-    with pytest.raises(UsageError, match="no axis C longer than one; it has Z = 9"):
+    with pytest.raises(UsageError, match=r"no axis C longer than one; it has Z \(depth\) = 9"):
         open_tiff(tmp_path / "m.tif", time_axis="C")
     with pytest.raises(UsageError, match="one letter"):
         open_tiff(tmp_path / "m.tif", time_axis="depth")
@@ -283,7 +285,9 @@ def test_channels_and_planes_are_chosen_by_name(tmp_path: Path, kind: str) -> No
     path = tmp_path / ("m.tif" if kind == "imagej" else "m.ome.tif")
     compression = "zlib" if "deflate" in kind else None
     tifffile.imwrite(path, stack, imagej=kind == "imagej", metadata={"axes": "TZCYX"}, compression=compression)
-    with pytest.raises(MissingMetadataError, match=r"T = 7, Z = 3, C = 2.*--channel 0 to 1; --z 0 to 2"):
+    with pytest.raises(
+        MissingMetadataError, match=r"T \(time\) = 7, Z \(depth\) = 3, C \(channel\) = 2.*--channel 0 to 1; --z 0 to 2"
+    ):
         open_tiff(path)
     with pytest.raises(MissingMetadataError, match="--channel 0 to 1"):
         open_tiff(path, z=1)
@@ -492,7 +496,7 @@ def test_an_unknown_compression_is_named(tmp_path: Path) -> None:
         open_tiff(tmp_path / "m.tif")
 
 
-def test_the_decoder_logs_nothing_and_its_logger_is_left_alone(
+def test_the_decoder_logs_nothing_while_it_reads_and_as_ever_outside(
     tmp_path: Path, frames: np.ndarray, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     tifffile.imwrite(tmp_path / "m.tif", frames, imagej=True)
@@ -502,7 +506,14 @@ def test_the_decoder_logs_nothing_and_its_logger_is_left_alone(
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
     logger = logging.getLogger("tifffile")
-    assert (logger.filters, logger.disabled, logger.propagate) == ([], False, True)
+    assert (len(logger.filters), logger.disabled, logger.propagate) == (1, False, True)
+    logger.error("somebody else's file")
+    with decoder_errors(tmp_path, "read"):
+        logger.error("ours")
+        thread = threading.Thread(target=logger.error, args=("another thread's file",))
+        thread.start()
+        thread.join()
+    assert [record.getMessage() for record in caplog.records] == ["somebody else's file", "another thread's file"]
 
 
 def test_a_long_movie_opens_quickly_and_small(tmp_path: Path) -> None:

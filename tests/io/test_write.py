@@ -24,14 +24,14 @@ def image() -> np.ndarray:
 
 def test_ome_tiff_carries_values_name_and_pixel_size(tmp_path: Path, image: np.ndarray) -> None:
     path = tmp_path / "new" / "folder" / "x.ome.tif"
-    write_ome_tiff(path, image, 100 / 6, "argo", "what it is <& so on>")
+    write_ome_tiff(path, image, 100 / 6, "argo <& so on>")
     with tifffile.TiffFile(path) as tif:
         assert tif.is_ome and not tif.is_bigtiff
         assert tif.series[0].axes == "YX"
         np.testing.assert_array_equal(tif.asarray(), image.astype(np.float32))
         page = tif.pages.first
         assert page.get_resolution("MICROMETER") == pytest.approx((60, 60), rel=1e-5)
-        assert 'Name="argo"' in tif.ome_metadata and "&lt;&amp;" in tif.ome_metadata
+        assert 'Name="argo &lt;&amp; so on' in tif.ome_metadata
     assert open_tiff(path).pixel_size_nm == pytest.approx(100 / 6)
     assert list(path.parent.iterdir()) == [path]
 
@@ -134,8 +134,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, writer: str, monkeypatc
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full (/dev/full)")
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_device_that_is_really_full(tmp_path: Path, writer: str) -> None:
-    (tmp_path / "x.part").symlink_to("/dev/full")
+def test_a_device_that_is_really_full(tmp_path: Path, writer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "x.part"
+    part.symlink_to("/dev/full")
+    monkeypatch.setattr(write, "_part_name", lambda _: part)
     with pytest.raises(OutputError, match="No space left"):
         WRITERS[writer](tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
@@ -147,6 +149,19 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest
         write_text(tmp_path / "file" / "x", "")
     with pytest.raises(OutputError, match="a folder of that name"):
         write_text(tmp_path, "")
+
+
+def test_two_runs_that_write_one_file_do_not_share_its_temporary_name(tmp_path: Path) -> None:
+    frames = np.arange(48, dtype=np.uint16).reshape(3, 4, 4)
+
+    def interrupted_by_another_run():
+        yield frames[0]
+        write_movie(tmp_path / "m.tif", frames[::-1], 3, np.uint16, 100.0, None)
+        yield from frames[1:]
+
+    write_movie(tmp_path / "m.tif", interrupted_by_another_run(), 3, np.uint16, 100.0, None)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "m.tif"), frames)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.tif"]
 
 
 def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:

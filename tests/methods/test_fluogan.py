@@ -14,9 +14,11 @@ from fluosr.methods.base import Estimate, Method, Run
 from fluosr.methods.fluogan import regularisation
 from fluosr.methods.fluogan import setup as preparation
 from fluosr.methods.fluogan.parameters import FluoganParameters
-from fluosr.methods.fluogan.setup import Setup, automatic_factor, prepare
+from fluosr.methods.fluogan.setup import Setup, prepare
 from fluosr.methods.registry import get_method, method_names
-from fluosr.optics.psf import FWHM_PER_SIGMA, AiryPSF
+from fluosr.optics.operators import imaging_operator
+from fluosr.optics.psf import FWHM_PER_SIGMA, AiryPSF, GaussianPSF
+from fluosr.optics.sampling import automatic_factor
 from fluosr.reconstruction import Reconstruction
 from fluosr.statistics import gather
 from tests.movies import CROSS, FWHM_NM, PIXEL_NM, cross_movie, frames_of, light_of, movie_of
@@ -307,6 +309,36 @@ def test_a_factor_that_needs_too_much_memory_is_refused_with_one_that_fits(monke
     monkeypatch.setattr(preparation, "available_memory_bytes", lambda: 1000)
     with pytest.raises(MemoryLimitError, match="no factor fits"):
         reconstruct(movie, factor=2)
+
+
+@pytest.mark.parametrize("psf", [AiryPSF(1.4, 600.0), GaussianPSF(FWHM_NM)], ids=["airy", "gaussian"])
+def test_every_drift_group_counts_in_the_memory(psf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = preparation.check_groups_memory
+    one = preparation.memory_needed((40, 40), 6, psf.reach_nm / PIXEL_NM) / 0.9
+    monkeypatch.setattr(preparation, "available_memory_bytes", lambda: int(1.2 * one))
+    check((40, 40), 6, psf, PIXEL_NM, 1, "cpu")
+    with pytest.raises(MemoryLimitError, match=r"drift in 200 steps on 40 x 40 pixels .*--no-drift"):
+        check((40, 40), 6, psf, PIXEL_NM, 200, "cpu")
+    operators = [
+        imaging_operator((40, 40), 6, psf, PIXEL_NM, shifts=[(0.01 * k, 0.0) for k in range(count)]) for count in (1, 4)
+    ]
+    assert operators[1].n_bytes == pytest.approx(4 * operators[0].n_bytes, rel=0.2)
+
+
+def test_slow_blinking_enlarges_the_errors_and_is_told() -> None:
+    generator = np.random.default_rng(0)
+    spots = generator.uniform(2, 14, (60, 2))
+    light = np.stack([light_of([(y, x, 60.0)]) for y, x in spots])
+    on = np.repeat(generator.random((40, 60)) < 0.3, 10, axis=0)  # 400 frames, on and off for ten frames at a time
+    movie = movie_of(generator.poisson(np.tensordot(on.astype(float), light, 1) + 5.0).astype(np.uint16))
+    blinking = reconstruct(movie, iterations=20, drift=True)
+    steady = movie_of(generator.poisson(np.broadcast_to(0.3 * light.sum(0) + 5.0, (400, 16, 18))).astype(np.uint16))
+    still = reconstruct(steady, iterations=20, drift=True)
+    assert still.choices["excess_noise"]["value"] == 1.0
+    assert float(blinking.choices["excess_noise"]["value"]) > 3.0
+    assert np.median(blinking.standard_error) > 1.5 * np.median(still.standard_error)
+    assert any("times more than photon and read noise" in warning for warning in blinking.warnings)
+    assert reconstruct(movie, iterations=20, drift=False).choices["excess_noise"]["value"] == 1.0
 
 
 def test_grains_no_finer_than_the_psf_are_refused() -> None:

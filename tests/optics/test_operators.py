@@ -249,6 +249,90 @@ def test_equal_grains_make_an_even_image(fourier, grain):
     assert float(image.max() / image.min()) < 1.0015  # 3e-4 up and down along each axis
 
 
+@pytest.mark.parametrize("field", [(5, 21), (40, 70), (97, 64)])
+@pytest.mark.parametrize("grain", [0.0, 60.0])
+@pytest.mark.parametrize("shifts", [((0.0, 0.0),), ((0.4, -0.7), (-1.0, 0.3))])
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_by_blocks_are_the_dense_ones(field, grain, shifts, periodic, dtype):
+    margin = 0 if periodic else 6
+    options = {"shifts": shifts, "periodic": periodic, "grain_fwhm_nm": grain, "dtype": dtype}
+    whole, blocks = (
+        SeparableOperator(Grid(field, 3, margin), PSFS["gaussian"], PIXEL, banded=banded, **options)
+        for banded in (False, True)
+    )
+    assert blocks.banded and not whole.banded and blocks.shape == whole.shape
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(whole.shape, dtype=dtype, generator=generator)
+    y = torch.rand((len(shifts), *field), dtype=dtype, generator=generator)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+    pairs = [(op.forward(x), op.adjoint(y), op.forward_one(x, 0), op.spread(x)) for op in (whole, blocks)]
+    for dense_one, banded_one in zip(*pairs, strict=True):
+        assert banded_one.dtype == dtype and banded_one.shape == dense_one.shape
+        assert float((dense_one - banded_one).abs().max()) <= tolerance * float(dense_one.abs().max())
+    np.testing.assert_allclose(blocks.norms(), whole.norms(), rtol=10 * tolerance)
+    left, right = (pairs[1][0] * y).sum(), (x * pairs[1][1]).sum()
+    assert float((left - right).abs()) <= 10 * tolerance * float(left)
+
+
+@pytest.mark.parametrize(("field", "expected"), [((50, 50), False), ((40, 400), False), ((160, 160), True)])
+def test_blocks_are_for_fields_much_larger_than_the_psf(field, expected):
+    operator = imaging_operator(field, 6, GaussianPSF(324.0), PIXEL, grain_fwhm_nm=46.0)
+    assert operator.banded is expected
+    dense = SeparableOperator(operator.grid, GaussianPSF(324.0), PIXEL, grain_fwhm_nm=46.0, banded=False)
+    assert (operator.n_bytes < 0.5 * dense.n_bytes) is expected
+
+
+def test_groups_by_fft_are_those_of_one_operator_each():
+    shifts = ((0.0, 0.0), (0.4, -0.7), (2.0, 1.0))
+    whole = make("airy", (12, 14), 3, shifts=shifts, grain_fwhm_nm=80.0)
+    y = torch.rand((3, 12, 14), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    summed = torch.zeros(whole.shape, dtype=torch.float64)
+    for k, place in enumerate(shifts):
+        one = FourierOperator(whole.grid, PSFS["airy"], PIXEL, shifts=(place,), grain_fwhm_nm=80.0, dtype=torch.float64)
+        summed += one.adjoint(y[k : k + 1])
+        torch.testing.assert_close(one.forward(summed)[0], whole.forward(summed)[k], rtol=1e-12, atol=1e-12)
+        assert one.norms()[0] == whole.norms()[k]
+    torch.testing.assert_close(whole.adjoint(y), summed, rtol=1e-12, atol=1e-12)
+    assert whole.n_bytes == 4 * whole.shape[0] * (whole.shape[1] // 2 + 1) * 16
+
+
+def test_making_a_fourier_operator_of_many_groups_takes_the_memory_of_their_transfers():
+    import tracemalloc
+
+    psf, grid = AiryPSF(1.4, 600.0, reach_rings=2.0), Grid((40, 40), 4, 12)
+    peaks = []
+    for count in (1, 12):
+        tracemalloc.start()
+        operator = FourierOperator(grid, psf, PIXEL, shifts=[(0.1 * k, 0.0) for k in range(count)])
+        peaks.append(tracemalloc.get_traced_memory()[1])  # numpy's part; the transfers themselves are torch's
+        tracemalloc.stop()
+    assert peaks[1] < 2.0 * peaks[0]
+    assert operator.n_bytes == 12 * grid.shape[0] * (grid.shape[1] // 2 + 1) * 8
+
+
+@pytest.mark.parametrize("psf", ["airy", "measured"])
+def test_by_fft_no_grain_reaches_the_field_around_the_torus(psf):
+    """A grain on the very rim of the extended grid wraps around it, and still misses the field."""
+    operator = make(psf, (10, 11), 3, grain_fwhm_nm=200.0)
+    reach = len(PSFS[psf].kernel(PIXEL / 3)) // 2 / 3
+    narrow = FourierOperator(
+        Grid((10, 11), 3, math.ceil(reach)), PSFS[psf], PIXEL, grain_fwhm_nm=200.0, dtype=torch.float64
+    )
+
+    def leak(made, y, x):
+        sources = torch.zeros(made.shape, dtype=torch.float64)
+        sources[y, x] = 1.0
+        return float(made.forward(sources).abs().max())
+
+    for place in ((0, "middle"), ("middle", 0), (-1, "middle"), ("middle", -1)):
+        found = [
+            leak(made, *(n // 2 if p == "middle" else p for p, n in zip(place, made.shape, strict=True)))
+            for made in (operator, narrow)
+        ]
+        assert found[0] < 1e-5 and found[1] > 10 * found[0], place
+
+
 def test_single_precision_is_the_same_operator():
     double = make(field=(12, 12), factor=4)
     single = imaging_operator((12, 12), 4, PSFS["gaussian"], PIXEL)

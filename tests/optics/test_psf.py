@@ -131,5 +131,63 @@ def test_impossible_optics_are_refused(make):
         make()
 
 
+def noisy(image, seed=0):
+    return image + 2.0 * np.random.default_rng(seed).standard_normal(image.shape)
+
+
+def single(y, x, side=15):
+    image = np.zeros((side, side))
+    image[y, x] = 100.0
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (bead((-15.0, 3.0)), "peak on the border.*row 0.*whole bead"),
+        (bead((3.0, 15.0)), "peak on the border"),
+        (-bead(), "empty|further below its rim"),
+        (bead((0.0, 4.0), sigma=(2.0, 2.0)) - 0.9 * bead((0.0, -4.0), sigma=(2.0, 2.0)), "below its rim"),
+        (single(7, 7), "hot pixel"),
+        (noisy(single(7, 7)), "hot pixel"),
+        (bead((-7.0, 0.0), sigma=(2.0, 2.0)) + bead((7.0, 2.0), sigma=(2.0, 2.0)), "2 spots; give an image cut"),
+        (bead((-7.0, 0.0), sigma=(2.0, 2.0)) + 0.5 * bead((7.0, 2.0), sigma=(2.0, 2.0)), "2 spots"),
+    ],
+    ids=["cut above", "cut at the right", "inverted", "filtered", "hot", "hot in noise", "two", "a dim second"],
+)
+def test_what_is_not_one_bead_is_refused(image, message):
+    with pytest.raises(OpticsError, match=rf"the measured PSF \(beads.tif\).*({message})"):
+        MeasuredPSF(image, 40.0, source="beads.tif")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("sigma", [(1.0, 1.0), (2.0, 3.0), (4.0, 4.0)])
+def test_a_bead_in_noise_is_a_bead(sigma, seed):
+    MeasuredPSF(noisy(bead((0.3, -0.4), sigma=sigma, background=20.0), seed), 40.0)
+    MeasuredPSF(noisy(noisy(noisy(bead(sigma=sigma), seed), seed + 10), seed + 20), 40.0)
+
+
+def test_an_airy_pattern_is_one_bead():
+    y, x = np.indices((61, 61)) - 30.0
+    MeasuredPSF(AiryPSF(1.4, 525.0)(20.0 * np.hypot(y, x)), 20.0)
+
+
+@pytest.mark.parametrize(("share", "wider"), [(1 / 3, 1.025), (1 / 6, 1.0065)])
+def test_a_bead_s_own_pixel_widens_it_as_documented(share, wider):
+    """Root mean square width of a Gaussian that was integrated over the pixels of its image."""
+    pixel, sigma = 324.0 * share, 324.0 / 2.35482
+    edges = np.arange(-12, 13) - 0.5
+    profile = gaussian_integrals(edges, 1.0, 0.0, sigma / pixel)
+    found = np.sqrt((profile * np.arange(-12, 13) ** 2).sum()) * pixel
+    assert found / sigma == pytest.approx(wider, abs=1e-3)
+
+
+@pytest.mark.parametrize(("rings", "beyond"), [(4.0, 0.041), (8.0, 0.021), (16.0, 0.010)])
+def test_the_light_beyond_an_airy_kernel_is_as_documented(rings, beyond):
+    psf = AiryPSF(1.4, 525.0, reach_rings=rings)
+    inside = quad(lambda r: float(psf(np.array(r))) * r, 0, psf.reach_nm, limit=500)[0]
+    assert 1 - inside / ((525.0 / (2 * np.pi * 1.4)) ** 2 * 2) == pytest.approx(beyond, abs=6e-4)
+
+
 def test_describe_names_the_model():
     assert [p.describe()["model"] for p in PSFS] == ["gaussian", "airy", "measured"]

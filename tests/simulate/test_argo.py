@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluosr.camera import Camera
-from fluosr.errors import UsageError
+from fluosr.errors import MemoryLimitError, UsageError
 from fluosr.optics.sampling import Grid
-from fluosr.simulate.argo import SEPARATIONS_NM, ArgoPhantom
+from fluosr.simulate.argo import LENGTHS, SEPARATIONS_NM, ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
 
 ANGLES = [0.0, 17.0, -31.0, 45.0]
@@ -109,6 +109,19 @@ def test_a_phantom_of_nothing_is_refused():
         ArgoPhantom(separations_nm=(), control=False)
 
 
+@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 1e300])
+def test_lengths_that_cannot_be_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"{name} lies above 0"):
+        ArgoPhantom(**{name: value})
+
+
+@pytest.mark.parametrize("changes", [{"separations_nm": (-1.0,)}, {"angle_deg": 90.0}, {"angle_deg": float("nan")}])
+def test_patterns_that_cannot_be_are_refused(changes):
+    with pytest.raises(UsageError):
+        ArgoPhantom(**changes)
+
+
 def small_movie(**options):
     phantom = ArgoPhantom(separations_nm=(240.0,), line_length_nm=1000.0, control=False)
     return SimulatedMovie(phantom, **{"n_frames": 60, "factor": 3, **options})
@@ -141,3 +154,40 @@ def test_a_movie_follows_its_drift():
     x = np.arange(before.shape[1])
     moved = after.sum(0) @ x / after.sum() - before.sum(0) @ x / before.sum()
     assert moved == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("phantom", "options"),
+    [
+        (ArgoPhantom(pixel_size_nm=0.01), {}),
+        (ArgoPhantom(line_length_nm=1e9), {}),  # a field narrow but so high that the matrices of one axis do not fit
+        (ArgoPhantom(), {"n_frames": 10**13}),
+        (ArgoPhantom(), {"factor": 10**5}),
+    ],
+)
+def test_a_movie_larger_than_the_memory_is_refused_before_any_is_taken(phantom, options):
+    with pytest.raises(MemoryLimitError, match=r"GiB of memory, and .* GiB are free"):
+        SimulatedMovie(phantom, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"peak_photons": float("nan")},
+        {"peak_photons": 0.0},
+        {"frame_interval_s": -1.0},
+        {"bleaching_time_s": 0.0},
+        {"background_fraction": -0.1},
+        {"n_frames": 0},
+        {"drift_px": np.zeros((3, 2))},
+    ],
+)
+def test_a_movie_that_cannot_be_is_refused(options):
+    with pytest.raises(UsageError):
+        small_movie(**options)
+
+
+def test_the_record_holds_the_drift():
+    drift = np.repeat([[0.0, 0.0], [0.5, -0.25]], 30, axis=0)
+    assert small_movie(drift_px=drift).describe()["drift_px"] == drift.tolist()
+    assert small_movie().describe()["drift_px"] is None

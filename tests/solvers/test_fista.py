@@ -11,14 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, nnls
 
-from fluosr.methods.fluogan.background import BackgroundBasis
-from fluosr.methods.fluogan.problem import GeneratorProblem
+from fluosr.optics.background import BackgroundBasis
 from fluosr.optics.operators import ImagingOperator, imaging_operator
 from fluosr.optics.psf import AiryPSF, GaussianPSF
 from fluosr.solvers import fista as module
-from fluosr.solvers.fista import Fista, FistaState, run_fista
+from fluosr.solvers.fista import Fista, FistaState, SmoothProblem
+from fluosr.solvers.mean_frame import GeneratorProblem
 
 FINE = {"dtype": torch.float64}
+
+
+def run_fista(problem: SmoothProblem, state: FistaState, iterations: int) -> FistaState:
+    """Advance ``state`` by ``iterations``; the state is changed and returned."""
+    fista = Fista(problem)
+    for _ in range(iterations):
+        fista.advance(state)
+    return state
 
 
 class LeastSquares:

@@ -28,7 +28,6 @@ class PairStatistics:
             the sensor's fixed pattern do not enter.
         maximum: (Y, X) float64, ADU.
         at_floor: (Y, X) fraction of frames at the lowest value the dtype can hold (unsigned integers; else 0).
-        at_ceiling: (Y, X) fraction of frames at ``saturation_level``; 0 where that is None.
         saturation_level: the value that the movie cannot exceed: the dtype's largest, or one on which values pile up.
         neighbour_correlation: mean correlation of the differences of adjacent pixels, weighted by their variance. Shot
             and read noise give 0; emitters that fluctuate (or interpolated frames) more.
@@ -40,7 +39,6 @@ class PairStatistics:
     variance: np.ndarray
     maximum: np.ndarray
     at_floor: np.ndarray
-    at_ceiling: np.ndarray
     saturation_level: float | None
     neighbour_correlation: float
     n_frames: int
@@ -62,7 +60,6 @@ def pair_statistics(frames: FrameSource, *, max_frames: int = MAXIMUM_FRAMES) ->
     total, squares = np.zeros((y, x)), np.zeros((y, x))
     across, along = 0.0, 0.0
     maximum = np.full((y, x), -np.inf)
-    at_maximum = np.zeros((y, x))  # frames at the pixel's own maximum so far
     floor_count = np.zeros((y, x))
     dtype = np.dtype(frames.dtype)
     top: dict[float, int] = {}  # the two highest values of the movie and how often they occur
@@ -83,22 +80,17 @@ def pair_statistics(frames: FrameSource, *, max_frames: int = MAXIMUM_FRAMES) ->
             )
             / 2
         )
-        peak = values.max(0)
-        at_maximum = np.where(peak > maximum, 0.0, at_maximum)
-        maximum = np.maximum(maximum, peak)
-        at_maximum += (values == maximum).sum(0)
+        maximum = np.maximum(maximum, values.max(0))
         if dtype.kind == "u":
             floor_count += (raw == 0).sum(0)
         _count_top(top, values)
     n = 2 * len(starts)
     level = _saturation_level(top, dtype)
-    at_ceiling = np.where(maximum >= level, at_maximum, 0.0) / n if level is not None else np.zeros((y, x))
     return PairStatistics(
         mean=total / n,
         variance=squares / len(starts),
         maximum=maximum,
         at_floor=floor_count / n,
-        at_ceiling=at_ceiling,
         saturation_level=level,
         neighbour_correlation=across / along if along > 0 else 0.0,
         n_frames=n,
@@ -187,6 +179,8 @@ def estimate_camera(
     if mean.size < MINIMUM_PIXELS:
         reason = (
             f"only {mean.size} pixels vary from frame to frame without being saturated, and {MINIMUM_PIXELS} are needed"
+            if stats.variance.any()
+            else "its frames are all identical"
         )
         return _fallback(stats, mean, variance, gain, offset, read_noise, reason, warnings)
     if gain is None:

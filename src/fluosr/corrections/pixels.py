@@ -56,10 +56,8 @@ class BadPixels:
 def find_bad_pixels(
     mean: np.ndarray,
     variance: np.ndarray,
-    maximum: np.ndarray,
     *,
     n_frames: int,
-    saturation_level: float | None = None,
     saturated_fraction: np.ndarray | None = None,
     fwhm_px: float | None = None,
     tolerated_saturation: float = 0.01,
@@ -75,11 +73,8 @@ def find_bad_pixels(
     Args:
         mean: (Y, X) mean over the frames, photons.
         variance: (Y, X) variance over the frames, photons squared (of differences of frames over sqrt 2, or plain).
-        maximum: (Y, X) largest value, photons.
         n_frames: frames behind these.
-        saturation_level: the camera's ceiling, photons; None where unknown.
-        saturated_fraction: (Y, X) fraction of frames at the ceiling; without it, a pixel that reached the ceiling
-            counts as saturated when its mean lies within 2.5 standard deviations of it (1 % of a normal variable).
+        saturated_fraction: (Y, X) fraction of frames at the camera's ceiling; None where it has none.
         fwhm_px: FWHM of the PSF, camera pixels; None takes 1.5.
         tolerated_saturation: fraction of frames that may be at the ceiling.
 
@@ -89,17 +84,15 @@ def find_bad_pixels(
     Raises:
         ValueError: shapes differ, or fewer than two frames.
     """
-    mean, variance, maximum = (np.asarray(a, float) for a in (mean, variance, maximum))
-    if mean.ndim != 2 or mean.shape != variance.shape or mean.shape != maximum.shape:
-        raise ValueError(f"statistics of different shapes: {mean.shape}, {variance.shape}, {maximum.shape}")
+    mean, variance = (np.asarray(a, float) for a in (mean, variance))
+    if mean.ndim != 2 or mean.shape != variance.shape:
+        raise ValueError(f"statistics of different shapes: {mean.shape} and {variance.shape}")
     if n_frames < 2:
         raise ValueError(f"bad pixels cannot be found in {n_frames} frame(s)")
     dead = _dead(variance, n_frames)
     saturated = np.zeros(mean.shape, bool)
     if saturated_fraction is not None:
         saturated = np.asarray(saturated_fraction) > tolerated_saturation
-    elif saturation_level is not None:
-        saturated = (maximum >= saturation_level) & (mean + 2.5 * np.sqrt(variance) >= saturation_level)
     # A pixel stuck at its ceiling never changes either: its name is saturated.
     dead &= ~saturated
     hot = _hot(mean, variance, dead | saturated, n_frames, fwhm_px or NARROWEST_FWHM_PX)

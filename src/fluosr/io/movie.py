@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -14,15 +13,19 @@ import numpy as np
 
 from fluosr.acquisition import Acquisition, ArrayFrames, FrameSelection, FrameSource
 from fluosr.camera import Camera
-from fluosr.errors import AcquisitionError, ImageReadError, MissingMetadataError, UsageError
+from fluosr.errors import AcquisitionError, MissingMetadataError, UsageError
+from fluosr.io.fingerprint import evenly_spaced, fingerprint_of_file, fingerprint_of_frames
 from fluosr.io.tiff import TiffMovie, open_tiff
 from fluosr.optics.psf import AiryPSF, GaussianPSF, MeasuredPSF, PointSpreadFunction
 
 StrPath = str | os.PathLike[str]
 
-FINGERPRINT_BYTES = 2**20
 SAMPLED_FRAMES = 16
 PIXEL_SIZE_TOLERANCE = 0.01
+NEGATIVE_VALUES = (
+    "The movie holds negative values: was its background subtracted, or its offset? Photon numbers, noise and weights "
+    "are trustworthy only for raw frames; say --offset (ADU) if it is known."
+)
 
 
 def open_movie(
@@ -72,10 +75,10 @@ def open_movie(
     """
     _check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
     Camera(1.0 if gain is None else float(gain), float(offset or 0.0), float(read_noise or 0.0))  # said before reading
-    movie, name, provenance = _open_source(path_or_array, time_axis, channel, z, keep_cut=_has_stop(frames))
+    movie, name, provenance = open_source(path_or_array, time_axis, channel, z, keep_cut=has_stop(frames))
     warnings = list(movie.warnings)
-    chosen = _choose_frames(frames, movie.frames.shape[0], name)
-    window = _choose_window(crop, movie.frames.shape[1:], name)
+    chosen = choose_frames(frames, movie.frames.shape[0], name)
+    window = choose_window(crop, movie.frames.shape[1:], name)
     source: FrameSource = movie.frames
     if frames is not None or crop is not None:
         source = FrameSelection(movie.frames, chosen, window)
@@ -94,11 +97,8 @@ def open_movie(
         frame_interval_s=interval * chosen.step if interval is not None else None,
         provenance={**provenance, "frames": [chosen.start, chosen.stop, chosen.step], "crop": list(window)},
     )
-    if offset is None and _holds_negative(source):
-        warnings.append(
-            "The movie holds negative values: was its background subtracted, or its offset? Photon numbers, noise and "
-            "weights are trustworthy only for raw frames; say --offset (ADU) if it is known."
-        )
+    if offset is None and holds_negative(source):
+        warnings.append(NEGATIVE_VALUES)
     camera = _choose_camera(_CheckedFrames(acquisition), gain, offset, read_noise, warnings)
     return replace(acquisition, camera=camera, warnings=tuple(warnings))
 
@@ -121,42 +121,6 @@ class _CheckedFrames:
         return self.acquisition.adu(indices)
 
 
-def describe_movie(path: StrPath, **options: Any) -> list[str]:
-    """What a movie file is and what still has to be given, in lines of plain words.
-
-    Args:
-        path: the file.
-        options: crop, frames, time_axis, channel, z, as for :func:`open_movie`.
-
-    Raises:
-        ImageReadError, MissingMetadataError, UsageError: as :func:`open_movie`.
-    """
-    from fluosr.corrections.camera_estimate import estimate_camera
-
-    time_axis, channel, z = (options.get(name) for name in ("time_axis", "channel", "z"))
-    movie, name, provenance = _open_source(path, time_axis, channel, z, keep_cut=_has_stop(options.get("frames")))
-    t, y, x = movie.frames.shape
-    lines = [
-        f"{name}: {t} frames of {y} x {x} pixels, {movie.frames.dtype}, axes {movie.axes}",
-        f"size: {provenance['bytes'] / 2**20:.1f} MB",
-        "pixel size: "
-        + (f"{movie.pixel_size_nm:.5g} nm" if movie.pixel_size_nm else "not in the file; give --pixel-size (nm)"),
-        "frame interval: " + (f"{movie.frame_interval_s:.4g} s" if movie.frame_interval_s else "not in the file"),
-    ]
-    chosen = _choose_frames(options.get("frames"), t, name)
-    source = FrameSelection(movie.frames, chosen, _choose_window(options.get("crop"), (y, x), name))
-    sample = source.read(slice(0, len(chosen), max(1, len(chosen) // SAMPLED_FRAMES)))
-    low, middle, high = np.percentile(sample, [0.1, 50, 99.9])
-    lines.append(f"grey values: {low:.5g} (darkest), {middle:.5g} (median), {high:.5g} (brightest) ADU")
-    if len(chosen) >= 2 and np.isfinite(sample).all():
-        camera, notes = estimate_camera(source, gain=None, offset=None, read_noise=None)
-        lines += [f"camera {key}: {text}" for key, text in camera.certainty]
-        lines += [f"note: {note}" for note in notes]
-    lines += [f"note: {note}" for note in movie.warnings]
-    lines.append("still to be given: --fwhm (nm), or --na with --wavelength (nm), or --psf FILE")
-    return lines
-
-
 def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, psf_pixel_size_nm: Any) -> None:
     given = [
         option
@@ -172,14 +136,14 @@ def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, p
         raise UsageError("--psf-pixel-size is the pixel of the image given with --psf; none was given.")
 
 
-def _open_source(
+def open_source(
     given: StrPath | np.ndarray | FrameSource, time_axis: str | None, channel: int | None, z: int | None, keep_cut: bool
 ) -> tuple[TiffMovie, str, dict[str, Any]]:
     """The movie, its name, and where it came from."""
     if isinstance(given, str | os.PathLike):
         path = Path(given)
         movie = open_tiff(path, time_axis=time_axis, channel=channel, z=z, allow_truncated=keep_cut)
-        size, fingerprint = _fingerprint(path)
+        size, fingerprint = fingerprint_of_file(path)
         provenance = {"path": str(path.absolute()), "bytes": size, "fingerprint": fingerprint, **movie.metadata}
         return movie, re.sub(r"(\.ome)?\.[^.]+$", "", path.name) or path.name, provenance
     if any(value is not None for value in (time_axis, channel, z)):
@@ -187,13 +151,8 @@ def _open_source(
     frames = given if hasattr(given, "read") and hasattr(given, "shape") else _frames_of(given)
     if len(frames.shape) != 3:
         raise AcquisitionError(f"a movie is (T, Y, X), got shape {tuple(frames.shape)}.")
-    head = np.ascontiguousarray(frames.read(slice(0, 1)))
-    provenance = {
-        "path": None,
-        "bytes": int(np.prod(frames.shape, dtype=object)) * frames.dtype.itemsize,
-        "fingerprint": hashlib.sha256(repr((frames.shape, frames.dtype.str)).encode() + head.tobytes()).hexdigest(),
-        "axes": "TYX",
-    }
+    size, fingerprint = fingerprint_of_frames(frames)
+    provenance = {"path": None, "bytes": size, "fingerprint": fingerprint, "axes": "TYX"}
     return TiffMovie(frames, None, None, "TYX"), "array", provenance
 
 
@@ -204,19 +163,6 @@ def _frames_of(given: Any) -> ArrayFrames:
             f"a movie is a (T, Y, X) array of integers or real numbers, got shape {array.shape} of {array.dtype}."
         )
     return ArrayFrames(array)
-
-
-def _fingerprint(path: Path) -> tuple[int, str]:
-    """(bytes, sha256 of the size and of the first and last MiB): tells another movie of the same name at no cost."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest = hashlib.sha256(str(size).encode() + file.read(FINGERPRINT_BYTES))
-            file.seek(max(size - FINGERPRINT_BYTES, 0))
-            digest.update(file.read(FINGERPRINT_BYTES))
-    except OSError as error:
-        raise ImageReadError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return size, digest.hexdigest()
 
 
 def _require_metadata(name: str, movie: TiffMovie, pixel_size_nm: float | None, has_psf: bool) -> float:
@@ -248,12 +194,17 @@ def _parse_frames(frames: slice | range | str) -> slice:
     raise UsageError(f"frames is a slice, a range, or text such as '0:500'; got {frames!r}.")
 
 
-def _has_stop(frames: slice | range | str | None) -> bool:
+def has_stop(frames: slice | range | str | None) -> bool:
     """Named to the last one, whole frames of a file that is cut short may be used."""
     return frames is not None and _parse_frames(frames).stop is not None
 
 
-def _choose_frames(frames: slice | range | str | None, n_frames: int, name: str) -> range:
+def choose_frames(frames: slice | range | str | None, n_frames: int, name: str) -> range:
+    """The numbers of the frames meant, all of them for None.
+
+    Raises:
+        UsageError: not understood, or not all there.
+    """
     wanted = slice(None) if frames is None else _parse_frames(frames)
     try:
         chosen = range(n_frames)[wanted]
@@ -268,7 +219,12 @@ def _choose_frames(frames: slice | range | str | None, n_frames: int, name: str)
     return chosen
 
 
-def _choose_window(crop: Sequence[int] | str | None, field: tuple[int, int], name: str) -> tuple[int, int, int, int]:
+def choose_window(crop: Sequence[int] | str | None, field: tuple[int, int], name: str) -> tuple[int, int, int, int]:
+    """(y, x, height, width) of the part of the field meant, camera pixels; the whole for None.
+
+    Raises:
+        UsageError: not understood, or outside the field.
+    """
     if crop is None:
         return 0, 0, *field
     try:
@@ -318,11 +274,11 @@ def _read_psf(path: Path, pixel_size_nm: float | None, warnings: list[str]) -> M
     return MeasuredPSF(stack.frames.read([best])[0], pixel, source=str(path))
 
 
-def _holds_negative(source: FrameSource) -> bool:
+def holds_negative(source: FrameSource) -> bool:
+    """Whether some of its frames, looked at here and there, go below zero."""
     if source.dtype.kind not in "if":
         return False
-    n_frames = source.shape[0]
-    numbers = np.unique(np.linspace(0, n_frames - 1, min(n_frames, SAMPLED_FRAMES)).astype(int)).tolist()
+    numbers = evenly_spaced(source.shape[0], SAMPLED_FRAMES)
     return any(bool((source.read([number]) < 0).any()) for number in numbers)
 
 

@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,9 +27,7 @@ CLASSIC_BYTES = 2**32 - 2**25
 IMAGEJ_TYPES = {"uint8", "uint16", "float32"}
 
 
-def write_ome_tiff(
-    path: StrPath, image: np.ndarray, pixel_size_nm: float, name: str, description: str | None = None
-) -> None:
+def write_ome_tiff(path: StrPath, image: np.ndarray, pixel_size_nm: float, name: str) -> None:
     """One image as OME-TIFF, float32, with its pixel size both as OME-XML and as resolution tags.
 
     Args:
@@ -36,7 +35,6 @@ def write_ome_tiff(
         image: (Y, X).
         pixel_size_nm: nm.
         name: the image's name, shown by viewers.
-        description: a line about it.
 
     Raises:
         OutputError: it cannot be written; what was there is untouched.
@@ -51,8 +49,6 @@ def write_ome_tiff(
         "PhysicalSizeY": micrometres,
         "PhysicalSizeYUnit": "µm",
     }
-    if description:
-        metadata["Description"] = description
     with _beside(path) as part:
         _write_tiff(part, image, pixel_size_nm, metadata, ome=True, bigtiff=image.nbytes > CLASSIC_BYTES)
 
@@ -167,7 +163,7 @@ def write_bytes(path: StrPath, data: bytes) -> None:
 def _beside(path: StrPath) -> Iterator[Path]:
     """A name beside ``path`` to write to; renamed to it when all is on disk, removed when anything fails."""
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = _part_name(path)
     try:
         if path.is_dir():
             raise OutputError(f"{path} cannot be written: a folder of that name is there.")
@@ -184,6 +180,11 @@ def _beside(path: StrPath) -> Iterator[Path]:
         raise OutputError(
             f"{path} could not be written: {reason}. Free some room or choose another --output."
         ) from error
+
+
+def _part_name(path: Path) -> Path:
+    """A name that no other run writes to, should two of them share the folder, be it from two machines."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def _remove(part: Path) -> None:

@@ -62,7 +62,7 @@ class Run:
     _saved: float = field(default_factory=time.monotonic, repr=False)
 
     def stream_seed(self, purpose: str) -> int:
-        """The seed of one stream of random numbers: streams for different purposes, or from different seeds, share none."""
+        """The seed of one stream of random numbers; other purposes and other seeds have other streams."""
         words = np.random.SeedSequence([self.seed, *purpose.encode()]).generate_state(1, np.uint64)
         return int(words[0])
 

@@ -7,7 +7,7 @@ import importlib
 from fluosr.errors import UsageError
 from fluosr.methods.base import Method, nearest
 
-_MODULES = {"fluogan": "fluosr.methods.fluogan"}
+_MODULES = {"fluogan": "fluosr.methods.fluogan", "mean": "fluosr.methods.mean"}
 DEFAULT_METHOD = "fluogan"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from fluosr.optics.sampling import Grid, margin_for, sum_pool, sum_pool_adjoint
 
 Shifts = Sequence[tuple[float, float]]
 GRAIN_SPACING = 1.5  # between grains, in their standard deviations
+BLOCK_PX = 16  # camera pixels along an axis that a banded product takes at once
+LEAST_BAND_SAVING = 4.0  # of multiplications, along both axes, from which on products by blocks are faster
 
 
 class ImagingOperator(ABC):
@@ -77,6 +80,10 @@ class SeparableOperator(ImagingOperator):
     the Gaussian integrated over the pixel. Grains lie on a grid of their own, 1.5 of their standard deviations apart:
     sums of such Gaussians ripple by 3e-4, so a finer grid would add unknowns but no images.
 
+    A pixel sees only what lies within the PSF's reach. In a field much larger than that, on the CPU, the factors are
+    kept as blocks around their diagonal and multiplied block by block, so that the cost of a pixel does not grow with
+    the field; what is left out is less than the working precision rounds off.
+
     Args:
         grid: fine grid with its margin.
         psf: Gaussian.
@@ -85,6 +92,7 @@ class SeparableOperator(ImagingOperator):
         periodic: wrap light around the field (the paper's borders) instead of seeing beyond it; needs margin 0.
         grain_fwhm_nm: the image is made of Gaussian grains of this width (0: of single fine pixels).
         dtype, device: where and in which precision to compute.
+        banded: multiply by blocks; by default where it is faster.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class SeparableOperator(ImagingOperator):
         grain_fwhm_nm: float = 0.0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        banded: bool | None = None,
     ) -> None:
         if periodic and grid.margin:
             raise OpticsError("periodic borders and a margin exclude each other: nothing lies beyond a torus.")
@@ -105,62 +114,156 @@ class SeparableOperator(ImagingOperator):
         self.n_groups = len(shifts)
         sigma = psf.sigma_nm / pixel_size_nm
         grain_sigma = grain_fwhm_nm / FWHM_PER_SIGMA / pixel_size_nm
-        factors: list[torch.Tensor] = []
-        grains: list[torch.Tensor] = []
+        stacks: list[np.ndarray] = []
+        grains: list[np.ndarray] = []
         for axis, size in enumerate(grid.field_shape):
             stack = np.stack([_axis_matrix(size, grid, sigma, shift[axis], periodic) for shift in shifts])
             if grain_sigma > 0:
-                grain = _grain_matrix(size, grid, grain_sigma, periodic)
-                stack = stack @ grain
-                grains.append(torch.as_tensor(grain, dtype=dtype, device=device))
-            factors.append(torch.as_tensor(stack, dtype=dtype, device=device))
-        self._rows, self._columns = factors
-        self._grains = grains
-        self.shape = (self._rows.shape[2], self._columns.shape[2])
+                grains.append(_grain_matrix(size, grid, grain_sigma, periodic))
+                stack = stack @ grains[-1]
+            stacks.append(stack)
+        self.shape = (stacks[0].shape[2], stacks[1].shape[2])
+        self._dtype, self._device = dtype, torch.device(device)
+        if banded is None:
+            worth = all(
+                _band_saving(stack[k], dtype) > LEAST_BAND_SAVING for stack in stacks for k in range(len(shifts))
+            )
+            banded = worth and self._device.type == "cpu"
+        self.banded = banded
+        if banded:
+            self._bands = [tuple(_Banded(stack[k], dtype, device) for stack in stacks) for k in range(len(shifts))]
+            self._grain_bands = [_Banded(grain, dtype, device) for grain in grains]
+            return
+        self._grains = [torch.as_tensor(grain, dtype=dtype, device=device) for grain in grains]
+        self._rows, self._columns = (torch.as_tensor(stack, dtype=dtype, device=device) for stack in stacks)
         self._rows_t = self._rows.transpose(1, 2).contiguous()
         self._columns_t = self._columns.transpose(1, 2).contiguous()
 
     @property
     def dtype(self) -> torch.dtype:
         """The working precision."""
-        return self._rows.dtype
+        return self._dtype
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self._rows.device
+        return self._device
 
     @property
     def n_bytes(self) -> int:
         """Memory of the factors, bytes."""
+        if self.banded:
+            return sum(band.n_bytes for pair in (*self._bands, self._grain_bands) for band in pair)
         return 2 * (self._rows.nbytes + self._columns.nbytes) + sum(g.nbytes for g in self._grains)
 
     def forward(self, sources: torch.Tensor) -> torch.Tensor:
         """A1 C A2^T for every group, (K, Y, X)."""
+        if self.banded:
+            return torch.stack([self.forward_one(sources, k) for k in range(self.n_groups)])
         if self.n_groups == 1:
             return ((self._rows[0] @ sources) @ self._columns_t[0]).unsqueeze(0)
         return torch.matmul(torch.matmul(self._rows, sources), self._columns_t)
 
     def forward_one(self, sources: torch.Tensor, group: int) -> torch.Tensor:
         """A1 C A2^T for one group, (Y, X)."""
+        if self.banded:
+            rows, columns = self._bands[group]
+            return rows.apply(columns.apply(sources))
         return (self._rows[group] @ sources) @ self._columns_t[group]
 
     def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
         """Sum over groups of A1^T R A2, shape of the sources."""
+        if self.banded:
+            total = coarse.new_zeros(self.shape)
+            for (rows, columns), image in zip(self._bands, coarse, strict=True):
+                total += rows.apply_adjoint(columns.apply_adjoint(image))
+            return total
         if self.n_groups == 1:
             return self._rows_t[0] @ (coarse[0] @ self._columns[0])
         return torch.matmul(self._rows_t, torch.matmul(coarse, self._columns)).sum(0)
 
     def norms(self) -> np.ndarray:
         """|A_k| = |A1_k| |A2_k|, exact (a Kronecker product's norm is the product of the norms)."""
-        rows, columns = (f.double().cpu().numpy() for f in (self._rows, self._columns))
-        return np.linalg.norm(rows, ord=2, axis=(1, 2)) * np.linalg.norm(columns, ord=2, axis=(1, 2))
+        if self.banded:
+            pairs = [tuple(band.dense() for band in pair) for pair in self._bands]
+        else:
+            pairs = list(zip(*(f.double().cpu().numpy() for f in (self._rows, self._columns)), strict=True))
+        return np.array([np.prod([np.linalg.norm(factor, ord=2) for factor in pair]) for pair in pairs])
 
     def spread(self, sources: torch.Tensor) -> torch.Tensor:
         """G1 C G2^T, (ny, nx)."""
-        if not self._grains:
+        if self.banded and self._grain_bands:
+            rows, columns = self._grain_bands
+            return rows.apply(columns.apply(sources))
+        if self.banded or not self._grains:
             return sources
         return self._grains[0] @ sources @ self._grains[1].T
+
+
+class _Banded:
+    """A matrix whose rows see only part of the columns: dense blocks of consecutive rows by the columns they see.
+
+    Args:
+        matrix: (m, n) float64, not negative.
+        dtype, device: of the blocks.
+    """
+
+    def __init__(self, matrix: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> None:
+        self.shape: tuple[int, int] = matrix.shape
+        self._blocks, self._blocks_t = (
+            [
+                (rows, columns, torch.as_tensor(np.ascontiguousarray(m[rows, columns]), dtype=dtype, device=device))
+                for rows, columns in _bands(m, dtype, matrix.shape[0])
+            ]
+            for m in (matrix, matrix.T)
+        )
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the blocks, bytes."""
+        return sum(block.nbytes for _, _, block in (*self._blocks, *self._blocks_t))
+
+    def dense(self) -> np.ndarray:
+        """(m, n) float64, the matrix as it is used."""
+        matrix = np.zeros(self.shape)
+        for rows, columns, block in self._blocks:
+            matrix[rows, columns] = block.double().cpu().numpy()
+        return matrix
+
+    def apply(self, x: torch.Tensor) -> torch.Tensor:
+        """M x^T: (q, n) -> (m, q). Twice, with the factors of either axis, it is A1 (A2 X^T)^T = A1 X A2^T."""
+        return _apply(self._blocks, x, self.shape[0])
+
+    def apply_adjoint(self, x: torch.Tensor) -> torch.Tensor:
+        """M^T x^T: (q, m) -> (n, q)."""
+        return _apply(self._blocks_t, x, self.shape[1])
+
+
+def _apply(blocks: list[tuple[slice, slice, torch.Tensor]], x: torch.Tensor, size: int) -> torch.Tensor:
+    product = x.new_empty((size, x.shape[0]))
+    for rows, columns, block in blocks:
+        torch.mm(block, x[:, columns].T, out=product[rows])
+    return product
+
+
+def _bands(matrix: np.ndarray, dtype: torch.dtype, length_px: int) -> list[tuple[slice, slice]]:
+    """Consecutive rows of a matrix, about ``BLOCK_PX`` of an axis of ``length_px`` at once, and the columns they see.
+
+    Columns at either end whose entries are all under ``eps`` / 128 of the matrix's largest are not seen.
+    """
+    edges = np.linspace(0, matrix.shape[0], math.ceil(length_px / BLOCK_PX) + 1).round().astype(int)
+    seen = np.maximum.reduceat(matrix, edges[:-1], axis=0) > torch.finfo(dtype).eps / 128 * matrix.max()
+    first, last = seen.argmax(1), seen.shape[1] - seen[:, ::-1].argmax(1)
+    return [
+        (slice(*rows), slice(*columns))
+        for rows, columns in zip(pairwise(edges.tolist()), zip(first.tolist(), last.tolist(), strict=True), strict=True)
+    ]
+
+
+def _band_saving(matrix: np.ndarray, dtype: torch.dtype) -> float:
+    """Multiplications that a matrix takes over those that its bands take."""
+    bands = _bands(matrix, dtype, matrix.shape[0])
+    return matrix.size / sum((r.stop - r.start) * (c.stop - c.start) for r, c in bands)
 
 
 def _axis_matrix(size: int, grid: Grid, sigma: float, shift: float, periodic: bool) -> np.ndarray:
@@ -196,8 +299,9 @@ def _wrapped_integrals(size: int, width: float, centres: np.ndarray, sigma: floa
 class FourierOperator(ImagingOperator):
     """A = U H by FFT on the extended grid, for any PSF (Airy, measured), with drift as a phase.
 
-    The extended grid's margin is at least the kernel's radius plus the largest shift, so what wraps around never
-    reaches the field. Grains, where asked for, sit on every fine pixel.
+    The extended grid's margin is at least the radius of the kernel and of the grains plus the largest shift, so what
+    wraps around never reaches the field. Grains, where asked for, sit on every fine pixel. The groups' transfer
+    functions are held, made one by one; a product takes the memory of one group.
 
     Args: as for :class:`SeparableOperator`; ``psf`` may be any.
     """
@@ -231,17 +335,18 @@ class FourierOperator(ImagingOperator):
             transfer = transfer * grain
             self._grain = torch.as_tensor(grain).to(device, _complex(dtype))
         fy, fx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None, :]
-        stack = []
-        for dy, dx in shifts:
+        self._transfer = torch.empty((self.n_groups, *transfer.shape), dtype=_complex(dtype), device=device)
+        self._norms = np.empty(self.n_groups)
+        for k, (dy, dx) in enumerate(shifts):
             ramp = np.exp(-2j * np.pi * grid.factor * (fy * dy + fx * dx))
             if (dy or dx) and ny % 2 == 0:
                 ramp[ny // 2] = np.cos(np.pi * grid.factor * dy) * np.exp(-2j * np.pi * grid.factor * fx[0] * dx)
             if (dy or dx) and nx % 2 == 0:
                 ramp[:, -1] = ramp[:, 0] * np.cos(np.pi * grid.factor * dx)
             moved = (dy * grid.factor, dx * grid.factor)
-            stack.append(_without_ringing(transfer * ramp, (ny, nx), moved, radius) if dy or dx else transfer)
-        self._norms = np.array([_aliased_norm(t, grid) for t in stack])
-        self._transfer = torch.as_tensor(np.stack(stack)).to(device, _complex(dtype))
+            shifted = _without_ringing(transfer * ramp, (ny, nx), moved, radius) if dy or dx else transfer
+            self._norms[k] = _aliased_norm(shifted, grid)
+            self._transfer[k] = torch.as_tensor(shifted)
         self._dtype = dtype
 
     @property
@@ -257,22 +362,28 @@ class FourierOperator(ImagingOperator):
     @property
     def n_bytes(self) -> int:
         """Memory of the transfer functions, bytes."""
-        return self._transfer.nbytes
+        return self._transfer.nbytes + (0 if self._grain is None else self._grain.nbytes)
 
     def forward(self, sources: torch.Tensor) -> torch.Tensor:
         """U H_k G c cropped to the field, (K, Y, X)."""
-        blurred = torch.fft.irfft2(torch.fft.rfft2(sources) * self._transfer, s=self.grid.shape)
-        return sum_pool(self.grid.crop(blurred), self.grid.factor)
+        spectrum = torch.fft.rfft2(sources)
+        return torch.stack([self._seen(spectrum, k) for k in range(self.n_groups)])
 
     def forward_one(self, sources: torch.Tensor, group: int) -> torch.Tensor:
         """U H_k G c cropped to the field, (Y, X)."""
-        blurred = torch.fft.irfft2(torch.fft.rfft2(sources) * self._transfer[group], s=self.grid.shape)
+        return self._seen(torch.fft.rfft2(sources), group)
+
+    def _seen(self, spectrum: torch.Tensor, group: int) -> torch.Tensor:
+        blurred = torch.fft.irfft2(spectrum * self._transfer[group], s=self.grid.shape)
         return sum_pool(self.grid.crop(blurred), self.grid.factor)
 
     def adjoint(self, coarse: torch.Tensor) -> torch.Tensor:
         """Sum over groups of G^T H_k^T U^T r, (ny, nx)."""
-        spread = self.grid.embed(sum_pool_adjoint(coarse, self.grid.factor))
-        return torch.fft.irfft2((torch.fft.rfft2(spread) * self._transfer.conj()).sum(0), s=self.grid.shape)
+        total = torch.zeros_like(self._transfer[0])
+        for image, transfer in zip(coarse, self._transfer, strict=True):
+            spread = self.grid.embed(sum_pool_adjoint(image, self.grid.factor))
+            total += torch.fft.rfft2(spread) * transfer.conj()
+        return torch.fft.irfft2(total, s=self.grid.shape)
 
     def norms(self) -> np.ndarray:
         """Exact for periodic borders; else a bound: cropping to the field cannot raise the torus operator's norm."""
@@ -369,7 +480,8 @@ def imaging_operator(
         margin = 0 if periodic else margin_for(psf.reach_nm, pixel_size_nm) + math.ceil(largest)
         kind: type[SeparableOperator] | type[FourierOperator] = SeparableOperator
     else:
-        reach = (psf.kernel(pixel_size_nm / factor).shape[0] // 2) / factor
+        kernels = [psf, GaussianPSF(grain_fwhm_nm)] if grain_fwhm_nm > 0 else [psf]
+        reach = sum(k.kernel(pixel_size_nm / factor).shape[0] // 2 for k in kernels) / factor
         margin = 0 if periodic else math.ceil(reach + largest)
         kind = FourierOperator
     return kind(

@@ -9,6 +9,13 @@ import torch
 
 from fluosr.errors import OpticsError
 
+FINE_PIXELS_PER_FWHM = 18.0  # the FluoGAN paper's 324 nm at 100 / 6 nm is 19.4
+
+
+def automatic_factor(fwhm_nm: float, pixel_size_nm: float) -> int:
+    """L that puts about 18 fine pixels on the PSF's FWHM, between 1 and 12."""
+    return int(min(12, max(1, round(FINE_PIXELS_PER_FWHM * pixel_size_nm / fwhm_nm))))
+
 
 def sum_pool(fine: torch.Tensor, factor: int) -> torch.Tensor:
     """U: (..., L Y, L X) -> (..., Y, X), the sum (not the mean) of each L x L patch: photons are kept."""

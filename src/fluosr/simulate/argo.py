@@ -12,6 +12,9 @@ from fluosr.optics.sampling import Grid
 
 SEPARATIONS_NM = tuple(float(d) for d in range(0, 391, 30))
 
+LARGEST_NM = 1e9
+LENGTHS = ("line_width_nm", "outer_gap_nm", "pitch_nm", "line_length_nm", "margin_nm", "pixel_size_nm")
+
 
 @dataclass(frozen=True)
 class LineSet:
@@ -43,6 +46,9 @@ class ArgoPhantom:
             row, so that a tilted pattern fits a low field.
         control: add the single line, to the right of the last set.
         pixel_size_nm: camera pixel the field is rounded to.
+
+    Raises:
+        UsageError: no line at all, or a length that cannot be.
     """
 
     separations_nm: tuple[float, ...] = SEPARATIONS_NM
@@ -58,6 +64,14 @@ class ArgoPhantom:
     field_shape: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        for name in LENGTHS:
+            value = getattr(self, name)
+            if not 0 <= value <= LARGEST_NM or (value == 0 and name != "margin_nm"):
+                raise UsageError(f"a phantom's {name} lies above 0 and below a metre, got {value:g} nm.")
+        if not (math.isfinite(self.angle_deg) and abs(self.angle_deg) < 90):
+            raise UsageError(f"lines tilt by less than 90 degrees, got {self.angle_deg}.")
+        if not all(0 <= d <= LARGEST_NM for d in self.separations_nm):
+            raise UsageError(f"distances of lines lie between 0 and a metre, got {self.separations_nm} nm.")
         if not self.separations_nm and not self.control:
             raise UsageError("a phantom needs at least one set of lines, or its control.")
         angle = math.radians(self.angle_deg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,10 +12,17 @@ import torch
 
 from fluosr.camera import Camera
 from fluosr.emitters import Emitters, PoissonEmitters, bleaching_curve
+from fluosr.errors import MemoryLimitError, UsageError
 from fluosr.forward import ForwardModel
+from fluosr.machine import available_memory_bytes
 from fluosr.optics.operators import imaging_operator
 from fluosr.optics.psf import GaussianPSF, PointSpreadFunction
 from fluosr.simulate.argo import ArgoPhantom
+
+# What the phantom's rendering and one frame hold at a time, and the few numbers kept for each frame of the movie.
+BYTES_PER_FINE_PIXEL = 64
+BYTES_PER_ENTRY = 32  # of the matrices that blur an axis, (n, L n) for each shift
+BYTES_PER_FRAME = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +40,13 @@ class SimulatedMovie:
         bleaching_time_s: mean time an emitter stays bright, seconds; None for no bleaching.
         camera: gain, offset, read noise.
         emitters: how the emitters fluctuate.
-        drift_px: (T, 2) (y, x) shift of the sample per frame, camera pixels; None for none.
+        drift_px: (T, 2) (y, x) shift of the sample per frame, camera pixels; None for none. Each different shift takes
+            an operator of its own.
         seed: of every random draw.
+
+    Raises:
+        UsageError: a number that is not finite or not positive where it must be, or a drift of another length.
+        MemoryLimitError: more than the machine has free; said before anything is taken.
     """
 
     phantom: ArgoPhantom
@@ -53,10 +66,14 @@ class SimulatedMovie:
     _emission: torch.Tensor = field(init=False, repr=False)  # on the extended fine grid
 
     def __post_init__(self) -> None:
-        shifts, groups = [(0.0, 0.0)], np.zeros(self.n_frames, int)
+        self._check_numbers()
+        shifts = [(0.0, 0.0)]
         if self.drift_px is not None:
             unique, groups = np.unique(np.asarray(self.drift_px, float), axis=0, return_inverse=True)
             shifts = [(float(dy), float(dx)) for dy, dx in unique]
+        self._check_memory(len(shifts))
+        if self.drift_px is None:
+            groups = np.zeros(self.n_frames, int)
         operator = imaging_operator(
             self.phantom.field_shape, self.factor, self.psf, self.phantom.pixel_size_nm, shifts=shifts
         )
@@ -65,6 +82,35 @@ class SimulatedMovie:
         object.__setattr__(self, "_model", ForwardModel(operator, self.camera, self.emitters))
         object.__setattr__(self, "_groups", groups.reshape(-1))
         object.__setattr__(self, "_emission", emission * (self.peak_photons / float(still.max())))
+
+    def _check_numbers(self) -> None:
+        positive = {
+            "factor": self.factor,
+            "n_frames": self.n_frames,
+            "peak_photons": self.peak_photons,
+            "frame_interval_s": self.frame_interval_s,
+            "bleaching_time_s": 1.0 if self.bleaching_time_s is None else self.bleaching_time_s,
+        }
+        for name, value in positive.items():
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"a simulated movie needs a positive {name}, got {value}.")
+        if not (math.isfinite(self.background_fraction) and self.background_fraction >= 0):
+            raise UsageError(f"the background must not be negative, got {self.background_fraction} of the peak.")
+        if self.drift_px is not None and np.shape(self.drift_px) != (self.n_frames, 2):
+            raise UsageError(f"drift_px is (T, 2), here ({self.n_frames}, 2), got shape {np.shape(self.drift_px)}.")
+
+    def _check_memory(self, n_shifts: int) -> None:
+        fine = math.prod(self.phantom.field_shape) * self.factor**2
+        entries = n_shifts * self.factor * sum(n**2 for n in self.phantom.field_shape)
+        need = BYTES_PER_FINE_PIXEL * fine + BYTES_PER_ENTRY * entries + BYTES_PER_FRAME * self.n_frames
+        free = available_memory_bytes()
+        if need > free:
+            height, width = self.phantom.field_shape
+            raise MemoryLimitError(
+                f"simulating {self.n_frames:,} frames of {height:,} x {width:,} pixels at factor {self.factor} takes "
+                f"about {need / 2**30:.4g} GiB of memory, and {free / 2**30:.4g} GiB are free. Take fewer or shorter "
+                "lines, larger pixels, a smaller factor or fewer frames."
+            )
 
     def describe(self) -> dict[str, Any]:
         """Everything that was simulated, for the record beside the movie."""
@@ -79,6 +125,7 @@ class SimulatedMovie:
             "bleaching_time_s": self.bleaching_time_s,
             "camera": self.camera.describe(),
             "emitters": type(self.emitters).__name__,
+            "drift_px": None if self.drift_px is None else np.asarray(self.drift_px, float).tolist(),
             "seed": self.seed,
         }
 

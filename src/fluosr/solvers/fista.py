@@ -108,11 +108,3 @@ class Fista:
         for z, u, old, d in zip(state.extrapolated, new, state.point, self._problem.majoriser, strict=True):
             total += float(((z - u) * (u - old) * d).sum())
         return total > 0.0
-
-
-def run_fista(problem: SmoothProblem, state: FistaState, iterations: int) -> FistaState:
-    """Advance ``state`` by ``iterations``; the state is changed and returned."""
-    fista = Fista(problem)
-    for _ in range(iterations):
-        fista.advance(state)
-    return state

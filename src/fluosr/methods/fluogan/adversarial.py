@@ -12,11 +12,12 @@ import time
 import numpy as np
 import torch
 
+from fluosr.forward import sample_photons
 from fluosr.methods.base import Run
-from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 from fluosr.networks.discriminator import Discriminator, gradient_penalty
 from fluosr.solvers.fista import Fista, FistaState
+from fluosr.solvers.mean_frame import GeneratorProblem
 
 STAGE = "image with discriminator"
 
@@ -124,11 +125,7 @@ class AdversarialFit:
         if expected is None:
             expected = self.problem.expected(self.state.point)
         level = self._brightness[groups]
-        flux = expected.clamp_min(0.0)[groups] * level
-        frames = torch.poisson(flux, generator=self.generator)
-        read_noise = self.setup.acquisition.camera.read_noise_e
-        if read_noise:
-            frames += read_noise * torch.randn(flux.shape, generator=self.generator, device=self.device)
+        frames = sample_photons(expected[groups] * level, self.setup.acquisition.camera, self.generator)
         return self.normalise(frames / level, groups)
 
     def normalise(self, frames: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:

@@ -14,11 +14,12 @@ from fluosr.methods.fluogan import regularisation
 from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import adversarial_seconds, fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
-from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import Setup, check_field_memory, estimate, prepare
+from fluosr.methods.uncertainty import from_halves
 from fluosr.networks.discriminator import check_field
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.solvers.fista import Fista, FistaState
+from fluosr.solvers.mean_frame import GeneratorProblem
 from fluosr.statistics import gather
 
 WHY = {
@@ -184,7 +185,8 @@ def _result(
     }
     uncertainty = None
     if halves is not None:
-        uncertainty = _uncertainty(halves[0], halves[1], setup)
+        fine_nm = setup.acquisition.pixel_size_nm / setup.factor
+        uncertainty = from_halves(halves[0], halves[1], setup.acquisition.psf.fwhm_nm / fine_nm)
     return Reconstruction(
         image=image,
         background=background,
@@ -224,14 +226,6 @@ def _significance(setup: Setup, light: np.ndarray, error: np.ndarray) -> float:
     # The brightest of many patches is a few sigma high by chance: that expectation is taken off.
     patches = max(2.0, light.size / side**2)
     return float((signal / np.maximum(noise, 1e-12)).max() - np.sqrt(2 * np.log(patches)))
-
-
-def _uncertainty(first: np.ndarray, second: np.ndarray, setup: Setup) -> np.ndarray:
-    """(L Y, L X) standard deviation of the whole movie's image: half the difference of the halves, locally averaged."""
-    from scipy.ndimage import gaussian_filter
-
-    width = max(1.0, setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm * setup.factor / 6.0)
-    return np.sqrt(gaussian_filter((first - second) ** 2, width, mode="nearest")).astype(np.float32) / 2
 
 
 def _choices(setup: Setup, choice: regularisation.Choice) -> dict[str, dict[str, object]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from fluosr.methods.base import MethodParameters
+
+NEEDS_D: dict[str, JsonValue] = {"needs": "discriminator"}  # without it these have no effect, and the user is told
 
 
 class FluoganParameters(MethodParameters):
@@ -15,7 +17,9 @@ class FluoganParameters(MethodParameters):
     factor: int | None = Field(None, ge=1, le=32, description="fine pixels per camera pixel along each axis (L)")
     iterations: int = Field(3000, ge=1, description="FISTA iterations of the image without discriminator")
     discriminator: bool = Field(False, description="go on with the discriminator of the paper (delta = 1)")
-    adversarial_iterations: int = Field(100, ge=1, description="iterations with the discriminator")
+    adversarial_iterations: int = Field(
+        100, ge=1, description="iterations with the discriminator", json_schema_extra=NEEDS_D
+    )
     sparsity: float | None = Field(
         None, ge=0, description="lambda_1 in units of the noise of the data term's gradient (scale-free)"
     )
@@ -38,12 +42,18 @@ class FluoganParameters(MethodParameters):
     drift: bool = Field(True, description="estimate drift and put it into the operator")
     bad_pixels: bool = Field(True, description="leave hot, dead and saturated pixels out")
     halves: bool = Field(True, description="reconstruct two halves of the frames for the resolution figure")
-    batch: int = Field(32, ge=2, description="frames per batch (B)")
-    discriminator_rate: float = Field(3e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)")
-    discriminator_weight: float = Field(1.0, ge=0, description="delta of eq. (14)")
-    gradient_penalty: float = Field(10.0, ge=0, description="lambda of eq. (15)")
-    generator_steps: int = Field(1, ge=1, description="k_G, steps on image and background per round")
-    discriminator_steps: int = Field(1, ge=1, description="k_D, steps on the discriminator per round")
+    batch: int = Field(32, ge=2, description="frames per batch (B)", json_schema_extra=NEEDS_D)
+    discriminator_rate: float = Field(
+        3e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)", json_schema_extra=NEEDS_D
+    )
+    discriminator_weight: float = Field(1.0, ge=0, description="delta of eq. (14)", json_schema_extra=NEEDS_D)
+    gradient_penalty: float = Field(10.0, ge=0, description="lambda of eq. (15)", json_schema_extra=NEEDS_D)
+    generator_steps: int = Field(
+        1, ge=1, description="k_G, steps on image and background per round", json_schema_extra=NEEDS_D
+    )
+    discriminator_steps: int = Field(
+        1, ge=1, description="k_D, steps on the discriminator per round", json_schema_extra=NEEDS_D
+    )
 
 
 # What the paper states (Table 1, sections 4.1, 4.4 and 5). It states neither lambda_1, lambda_2, gamma nor lambda:

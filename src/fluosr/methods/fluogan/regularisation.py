@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 
 from fluosr.methods.base import Run
-from fluosr.methods.fluogan.problem import GeneratorProblem
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, Setup
 from fluosr.solvers.fista import Fista, FistaState
+from fluosr.solvers.mean_frame import GeneratorProblem
 
 # Down to a third of the gradient's noise: below, the penalty no longer keeps noise out, and prediction cannot tell.
 SPARSITIES = (2.8, 1.4, 0.7, 0.5, 0.35)
@@ -85,7 +85,9 @@ def choose(setup: Setup, run: Run) -> Choice:
     def held_out_errors(candidates: list[tuple[float, float]]) -> list[torch.Tensor]:
         """For each candidate the squared error of every held-out pixel of both halves, in units of its noise."""
         errors: list[list[torch.Tensor]] = [[] for _ in candidates]
-        generator = torch.Generator().manual_seed(run.stream_seed("held-out pixels"))  # the same pixels for every candidate
+        generator = torch.Generator().manual_seed(
+            run.stream_seed("held-out pixels")
+        )  # the same pixels for every candidate
         for half in (0, 1):
             unseen, count = setup.data(1 - half)
             kept = (torch.rand(setup.used.shape, generator=generator) >= HELD_OUT).to(unseen)

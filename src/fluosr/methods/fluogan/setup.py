@@ -10,29 +10,25 @@ import numpy as np
 import torch
 
 from fluosr.acquisition import Acquisition
+from fluosr.corrections.pattern import fixed_pattern
 from fluosr.errors import AcquisitionError, MemoryLimitError, OpticsError
 from fluosr.machine import available_memory_bytes
 from fluosr.methods.base import Estimate, Run
-from fluosr.methods.fluogan.background import BackgroundBasis
 from fluosr.methods.fluogan.parameters import FluoganParameters
-from fluosr.methods.fluogan.problem import GeneratorProblem
+from fluosr.optics.background import BackgroundBasis
 from fluosr.optics.operators import GRAIN_SPACING, ImagingOperator, imaging_operator
-from fluosr.optics.psf import FWHM_PER_SIGMA
+from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, PointSpreadFunction
+from fluosr.optics.sampling import automatic_factor
 from fluosr.solvers.fista import Fista, FistaState
+from fluosr.solvers.mean_frame import GeneratorProblem
 from fluosr.statistics import MovieStatistics
 
-FINE_PIXELS_PER_FWHM = 18.0  # the paper's 324 nm at 100 / 6 nm is 19.4
 GRAINS_PER_FWHM = 7.0
 KNOTS_PER_FWHM = 0.4
 DEFAULT_SMOOTHNESS_PX = 0.3
 FIRST_SPARSITY, FIRST_ITERATIONS = 0.35, 150  # of the fit that tells how much noise to expect where
 LARGEST_DRIFT_PX = 3.0
 IMAGE_BUFFERS = 12  # fine images alive at once at the peak of an iteration
-
-
-def automatic_factor(fwhm_nm: float, pixel_size_nm: float) -> int:
-    """L that puts about 18 fine pixels on the PSF's FWHM, between 1 and 12."""
-    return int(min(12, max(1, round(FINE_PIXELS_PER_FWHM * pixel_size_nm / fwhm_nm))))
 
 
 @dataclass(eq=False)
@@ -146,6 +142,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     if parameters.drift:
         labels, shifts = _drift_groups(statistics, psf.fwhm_nm / pixel, used, warnings, notes)
     means, counts = statistics.grouped(labels)
+    check_groups_memory(acquisition.field_shape, factor, psf, pixel, len(shifts), run.device)
     brightness = _brightness(statistics, labels)
     means = means / brightness.astype(np.float32)
     operator = imaging_operator(
@@ -163,7 +160,9 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
     )
     basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
     read_noise = acquisition.camera.read_noise_e
-    excess = statistics.excess_noise(read_noise)
+    # Where the sample moves, or may move unseen, blocks differ without blinking.
+    drifting = len(shifts) > 1 or not parameters.drift
+    excess = statistics.excess_noise(read_noise, used=used, drifting=drifting)
     notes["excess_noise"] = excess
     if excess > 1.5:
         warnings.append(
@@ -221,7 +220,7 @@ def _frame_weight(
     used: np.ndarray,
 ) -> np.ndarray:
     """(K, Y, X) float32: 1 / variance of one frame freed of bleaching, at ``expected`` photons; 0 where unused."""
-    variance = expected.clip(0.0) / brightness + (acquisition.camera.read_noise_e / brightness) ** 2
+    variance = acquisition.camera.noise_variance(expected * brightness) / brightness**2
     # A pixel that never saw a photon is not known to be infinitely dark: it may hold up to about one count in all.
     variance = np.maximum(variance, max(1.0 / n_frames, 1e-2 * float(variance.mean()), 1e-12))
     if parameters.data_term == "paper":
@@ -252,8 +251,8 @@ def refine_weights(setup: Setup, run: Run) -> None:
     _first_fit(fista, state, FIRST_ITERATIONS, run)
     expected = problem.expected(state.point).cpu().numpy()
     share = (setup.counts.sum(0) / setup.counts.sum())[:, None, None] * setup.brightness
-    read_noise = setup.acquisition.camera.read_noise_e
-    model = setup.excess * ((expected * share).sum(0).clip(0.0) + read_noise**2) / setup.statistics.n_frames
+    variance = setup.acquisition.camera.noise_variance((expected * share).sum(0))
+    model = setup.excess * variance / setup.statistics.n_frames
     fwhm_px = setup.acquisition.psf.fwhm_nm / setup.acquisition.pixel_size_nm
     pattern = fixed_pattern(setup.statistics.mean - (expected * share).sum(0), model, setup.used, fwhm_px)
     if pattern > 1.0:  # a pattern of the camera stays, what was merely not fitted yet shrinks: look again later
@@ -288,38 +287,6 @@ def _first_fit(fista: Fista, state: FistaState, until: int, run: Run) -> None:
             run.check()
 
 
-def fixed_pattern(residual: np.ndarray, variance: np.ndarray, used: np.ndarray, fwhm_px: float) -> float:
-    """Variance of what changes from pixel to pixel in a residual, over what noise predicts; 1 unless it is surely more.
-
-    A fourth difference along both axes keeps only what changes from pixel to pixel: what a fit has not reached yet is
-    smoother.
-
-    Args:
-        residual: (Y, X) mean frame less the fit, photons.
-        variance: (Y, X) what the frames' noise predicts for it.
-        used: (Y, X) bool, pixels to trust.
-        fwhm_px: FWHM of the PSF, camera pixels; under 2 the light itself changes from pixel to pixel: 1 is returned.
-    """
-    from scipy.ndimage import convolve, minimum_filter
-
-    if fwhm_px < 2.0:
-        return 1.0
-
-    difference = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
-    kernel = np.outer(difference, difference)
-    inner = (slice(2, -2), slice(2, -2))
-    found = convolve(residual.astype(float), kernel)[inner] ** 2
-    predicted = convolve(variance.astype(float), kernel**2)[inner]
-    usable = (predicted > 0) & (minimum_filter(used, 5)[inner])
-    if usable.sum() < 64:
-        return 1.0
-    # The median of chi-square with one degree of freedom is .4549. Fourth differences of neighbours share pixels:
-    # about one in 24 counts.
-    ratio = float(np.median(found[usable] / predicted[usable]) / 0.4549)
-    chance = 4.0 * (24.0 / usable.sum()) ** 0.5
-    return ratio if ratio > 1.0 + chance else 1.0
-
-
 def _usable_pixels(
     statistics: MovieStatistics, fwhm_px: float, warnings: list[str], notes: dict[str, object]
 ) -> np.ndarray:
@@ -328,7 +295,6 @@ def _usable_pixels(
     bad = find_bad_pixels(
         statistics.mean,
         statistics.variance,
-        statistics.maximum,
         n_frames=statistics.n_frames,
         saturated_fraction=statistics.at_ceiling,
         fwhm_px=fwhm_px,
@@ -372,24 +338,27 @@ def check_field_memory(acquisition: Acquisition, parameters: FluoganParameters, 
     pixel, psf = acquisition.pixel_size_nm, acquisition.psf
     factor = parameters.factor or automatic_factor(psf.fwhm_nm, pixel)
     grain = psf.fwhm_nm / GRAINS_PER_FWHM if parameters.grain_nm is None else parameters.grain_nm
-    if grain > 0:  # the unknowns lie on the grains' grid, which may be finer than the one the image is shown on
-        factor_of_grains = math.ceil(pixel * FWHM_PER_SIGMA / (GRAIN_SPACING * grain))
-    check_memory(
-        acquisition.field_shape,
-        factor,
-        psf.reach_nm / pixel,
-        device=run.device,
-        least=factor_of_grains if grain > 0 else 1,
-    )
+    least, reach = 1, psf.reach_nm
+    if grain > 0:  # a Gaussian PSF's unknowns lie on the grains' grid, which may be finer than the image's
+        least = math.ceil(pixel * FWHM_PER_SIGMA / (GRAIN_SPACING * grain))
+        reach += 0.0 if isinstance(psf, GaussianPSF) else GaussianPSF(grain).reach_nm
+    check_memory(acquisition.field_shape, factor, reach / pixel, device=run.device, least=least)
 
 
-def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float) -> int:
-    """Bytes at the peak: fine images, the operator's factors and the movie's statistics."""
+def memory_needed(field_shape: tuple[int, int], factor: int, reach_px: float, operator_bytes: int = 0) -> int:
+    """Bytes at the peak: fine images, the operator and the movie's statistics.
+
+    Args:
+        field_shape: (Y, X), camera pixels.
+        factor: L.
+        reach_px: by which the fine grid reaches beyond the field, camera pixels.
+        operator_bytes: what the operator holds in the end; the factors it is made from are counted beside it.
+    """
     margin = 2 * math.ceil(reach_px)
     ny, nx = ((n + margin) * factor for n in field_shape)
     y, x = field_shape
     factors = 8 * (3 * (y * ny + x * nx) + 2 * (ny * ny + nx * nx))
-    return 4 * IMAGE_BUFFERS * ny * nx + factors + 4 * 110 * y * x
+    return 4 * IMAGE_BUFFERS * ny * nx + factors + operator_bytes + 4 * 110 * y * x
 
 
 def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, device: str, least: int = 1) -> None:
@@ -398,10 +367,7 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
     Raises:
         MemoryLimitError: more than nine tenths of what is free would be needed; names the largest factor that fits.
     """
-    if not str(device).startswith("cpu"):
-        available = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 2**62
-    else:
-        available = available_memory_bytes()
+    available = _available_memory(device)
     needed = memory_needed(field_shape, max(factor, least), reach_px)
     if needed <= 0.9 * available:
         return
@@ -415,6 +381,34 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
     )
 
 
+def check_groups_memory(
+    field_shape: tuple[int, int], factor: int, psf: PointSpreadFunction, pixel_nm: float, n_groups: int, device: str
+) -> None:
+    """Refuse an operator of many drift groups before it is allocated: each holds a transfer function of its own.
+
+    Raises:
+        MemoryLimitError: more than nine tenths of what is free would be needed.
+    """
+    margin = 2 * math.ceil(psf.reach_nm / pixel_nm)
+    y, x = field_shape
+    ny, nx = ((n + margin) * factor for n in field_shape)
+    one = 8 * (y * ny + x * nx) if isinstance(psf, GaussianPSF) else 4 * ny * nx
+    available = _available_memory(device)
+    needed = memory_needed(field_shape, factor, psf.reach_nm / pixel_nm, n_groups * one)
+    if n_groups > 1 and needed > 0.9 * available:
+        raise MemoryLimitError(
+            f"a drift in {n_groups} steps on {y} x {x} pixels at a factor of {factor} needs about "
+            f"{needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free: choose a smaller --factor or --crop, "
+            "fewer --frames, or --no-drift."
+        )
+
+
+def _available_memory(device: str) -> int:
+    if str(device).startswith("cpu"):
+        return available_memory_bytes()
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 2**62
+
+
 def estimate(setup: Setup, iterations: int) -> Estimate:
     """Time a few iterations and multiply."""
     problem = setup.problem(1.0, DEFAULT_SMOOTHNESS_PX)
@@ -425,5 +419,5 @@ def estimate(setup: Setup, iterations: int) -> Estimate:
     for _ in range(trials):
         fista.advance(state)
     seconds = (time.perf_counter() - started) / trials * iterations
-    reach = setup.acquisition.psf.reach_nm / setup.acquisition.pixel_size_nm
-    return Estimate(seconds, memory_needed(setup.acquisition.field_shape, setup.factor, reach))
+    grid = setup.operator.grid
+    return Estimate(seconds, memory_needed(grid.field_shape, grid.factor, grid.margin, setup.operator.n_bytes))

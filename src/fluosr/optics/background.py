@@ -33,6 +33,7 @@ class BackgroundBasis:
 
         self.shape = (factors[0].shape[1], factors[1].shape[1])
         self._rows, self._columns = tensor(factors[0]), tensor(factors[1])
+        self.factors = (self._rows, self._columns)  # B1 (Y, k), B2 (X, l)
         self._masses = [tensor(m) for m in masses]
         self._stiffness = [tensor(k) for k in stiffness]
         absolute = [[np.abs(m).sum(1) for m in pair] for pair in (masses, stiffness)]

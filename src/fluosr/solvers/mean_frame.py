@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fluosr.methods.fluogan.background import BackgroundBasis
+from fluosr.optics.background import BackgroundBasis
 from fluosr.optics.operators import ImagingOperator
 
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluosr.methods.fluogan.background import BackgroundBasis
-from fluosr.methods.fluogan.problem import GeneratorProblem
+from fluosr.optics.background import BackgroundBasis
 from fluosr.optics.operators import imaging_operator
 from fluosr.optics.psf import AiryPSF, GaussianPSF
+from fluosr.solvers.mean_frame import GeneratorProblem
 
 FIELD = (7, 9)
 

@@ -1,0 +1,128 @@
+"""What a movie file is, in plain words: what is there, what still has to be given, and what would be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fluosr.acquisition import CHUNK_BYTES, Acquisition, FrameSelection
+from fluosr.camera import Camera
+from fluosr.errors import AcquisitionError, MissingMetadataError
+from fluosr.io.axes import AXIS_NAMES
+from fluosr.io.fingerprint import evenly_spaced
+from fluosr.io.movie import (
+    NEGATIVE_VALUES,
+    SAMPLED_FRAMES,
+    StrPath,
+    choose_frames,
+    choose_window,
+    has_stop,
+    holds_negative,
+    open_source,
+)
+from fluosr.io.tiff import TiffMovie
+from fluosr.optics.psf import GaussianPSF
+
+STAND_IN_NM = 100.0  # where the pixel size is not known, for checks that do not depend on it
+CAMERA_NAMES = {
+    "gain_adu_per_e": "gain (ADU per photoelectron)",
+    "offset_adu": "offset (ADU)",
+    "read_noise_e": "read noise (electrons rms)",
+}
+
+
+def describe_movie(path: StrPath, **options: Any) -> list[str]:
+    """What a movie file is and what still has to be given, in lines of plain words.
+
+    Real numbers are looked at in every frame, as a reconstruction does; of whole numbers a few frames are enough.
+
+    Args:
+        path: the file.
+        options: crop, frames, time_axis, channel, z, as for :func:`fluosr.open_movie`.
+
+    Raises:
+        ImageReadError, MissingMetadataError, UsageError: as :func:`fluosr.open_movie`.
+    """
+    from fluosr.corrections.camera_estimate import estimate_camera
+
+    time_axis, channel, z = (options.get(name) for name in ("time_axis", "channel", "z"))
+    movie, name, provenance = open_source(path, time_axis, channel, z, keep_cut=has_stop(options.get("frames")))
+    t, y, x = movie.frames.shape
+    chosen = choose_frames(options.get("frames"), t, name)
+    source = FrameSelection(movie.frames, chosen, choose_window(options.get("crop"), (y, x), name))
+    lines = [
+        f"{name}: {t} {'frame' if t == 1 else 'frames'} of {y} x {x} pixels, {movie.frames.dtype}",
+        f"axes: {_axes(movie)}",
+        f"size: {provenance['bytes'] / 2**20:.3g} MB",
+        f"pixel size: {_pixel_size(movie)}",
+        "frame interval: " + (f"{movie.frame_interval_s:.4g} s" if movie.frame_interval_s else "not in the file"),
+    ]
+    if source.shape != movie.frames.shape:
+        lines.append(f"looked at: {source.shape[0]} frames of {source.shape[1]} x {source.shape[2]} pixels")
+    sample = source.read(evenly_spaced(len(chosen), SAMPLED_FRAMES))
+    values = sample.astype(np.uint8) if sample.dtype == bool else sample[np.isfinite(sample)]
+    if values.size:
+        low, middle, high = np.percentile(values, [0.1, 50, 99.9])
+        lines.append(f"grey values: {low:.5g} (darkest), {middle:.5g} (median), {high:.5g} (brightest) ADU")
+    if sample.dtype == bool:
+        lines.append("warning: every value is 0 or 1: this is a mask, not what a camera recorded")
+    if holds_negative(source):
+        lines.append(f"warning: {NEGATIVE_VALUES}")
+    refused = list(_refusals(source, name, movie.pixel_size_nm))
+    if not refused:
+        camera, notes = estimate_camera(source, gain=None, offset=None, read_noise=None)
+        lines += [f"camera {CAMERA_NAMES.get(key, key)}: {text}" for key, text in camera.certainty]
+        lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {note}" for note in movie.warnings]
+    lines += [f"reconstruct would refuse this: {reason}" for reason in refused]
+    missing = ["--fwhm (nm), or --na with --wavelength (nm), or --psf FILE"]
+    if movie.pixel_size_nm is None:
+        missing.insert(0, "--pixel-size (nm)")
+    lines.append(f"still to be given: {'; and '.join(missing)}")
+    return lines
+
+
+def _axes(movie: TiffMovie) -> str:
+    """The file's axes with their lengths, as a microscopist calls them."""
+    labels, sizes = movie.metadata["axes"], movie.metadata["sizes"]
+    time = movie.metadata["time_axis"]
+    words = []
+    for label, size in zip(labels, sizes, strict=True):
+        taken = ", taken as time" if label == time != "T" else ""
+        words.append(f"{size} along {AXIS_NAMES.get(label, 'axis ' + label)}{taken}")
+    return "; ".join(words)
+
+
+def _pixel_size(movie: TiffMovie) -> str:
+    if movie.pixel_size_nm is not None:
+        return f"{movie.pixel_size_nm:.5g} nm"
+    sizes = movie.metadata.get("pixel_sizes_nm")
+    found = f"{sizes[0]:.5g} x {sizes[1]:.5g} nm, not square" if sizes else "not in the file"
+    return f"{found}; give --pixel-size (nm)"
+
+
+def _refusals(source: FrameSelection, name: str, pixel_size_nm: float | None) -> Iterator[str]:
+    """What stands in the way of a reconstruction whatever the PSF is, found by the very checks that it makes."""
+    try:
+        if pixel_size_nm is not None:
+            _stand_in(source, name, pixel_size_nm)
+    except MissingMetadataError as error:
+        yield str(error)
+    except AcquisitionError:
+        pass  # said below
+    try:
+        acquisition = _stand_in(source, name, STAND_IN_NM)
+        if source.dtype.kind != "f" and source.dtype.itemsize <= 4:
+            return
+        t, y, x = source.shape
+        step = max(1, CHUNK_BYTES // (y * x * source.dtype.itemsize))
+        for start in range(0, t, step):
+            acquisition.adu(slice(start, min(start + step, t)))
+    except AcquisitionError as error:
+        yield str(error)
+
+
+def _stand_in(source: FrameSelection, name: str, pixel_nm: float) -> Acquisition:
+    return Acquisition(source, pixel_nm, GaussianPSF(pixel_nm), Camera(), name)
