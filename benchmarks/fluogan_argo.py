@@ -103,7 +103,7 @@ def row(cases: list[tuple[Case, Outcome]]) -> list[Any]:
         mean_sd([o.fidelity.nrmse for o in outcomes], 3),
         mean_sd([o.fidelity.photons_ratio for o in outcomes], 3),
         f"{max(abs(s) for o in outcomes for s in o.fidelity.shift_px):.2f}",
-        mean_sd([o.misfit for o in outcomes]),
+        mean_sd([o.misfit if np.isfinite(o.misfit) else None for o in outcomes]),
         mean_sd([o.slope for o in outcomes]) if np.isfinite(outcomes[0].slope) else "",
     ]
 
