@@ -38,7 +38,7 @@ demo: $(READY)
 	@"$(VENV)/bin/python" -m fluosr.demo --output demo/
 
 test: $(READY)
-	@$(ONE_THREAD) "$(VENV)/bin/python" -m pytest -q $(PYTEST_ARGS)
+	@$(ONE_THREAD) "$(VENV)/bin/python" -m pytest -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY)
 	"$(VENV)/bin/ruff" format --check .

@@ -32,9 +32,11 @@ CROSS: tuple[Point, ...] = tuple((8.0 + 0.4 * i, 9.0, 60.0) for i in range(-8, 9
 )
 
 
-def frames_of(light: np.ndarray, n_frames: int = 50, *, seed: int = 0) -> np.ndarray:
-    """(T, Y, X) uint16, Poisson counts."""
-    return np.random.default_rng(seed).poisson(light, (n_frames, *light.shape)).astype(np.uint16)
+def frames_of(light: np.ndarray, n_frames: int = 50, *, seed: int = 0, blinking: bool = False) -> np.ndarray:
+    """(T, Y, X) uint16, Poisson counts; with ``blinking`` the light is bright for four frames, then dim for four."""
+    level = np.where(np.arange(n_frames) % 8 < 4, 1.8, 0.2) if blinking else np.ones(n_frames)
+    expected = level[:, None, None] * light
+    return np.random.default_rng(seed).poisson(expected).astype(np.uint16)
 
 
 def movie_of(frames: np.ndarray, **changes: Any) -> Acquisition:
@@ -49,6 +51,7 @@ def movie_of(frames: np.ndarray, **changes: Any) -> Acquisition:
     return open_movie(frames, **(facts | changes))
 
 
-def cross_movie(n_frames: int = 50, *, seed: int = 0, **changes: Any) -> Acquisition:
+def cross_movie(n_frames: int = 50, *, seed: int = 0, blinking: bool = False, **changes: Any) -> Acquisition:
     """A bright cross on a dim background: 16 x 18 pixels."""
-    return movie_of(frames_of(light_of(CROSS, background=3.0), n_frames, seed=seed), **changes)
+    frames = frames_of(light_of(CROSS, background=3.0), n_frames, seed=seed, blinking=blinking)
+    return movie_of(frames, **changes)

@@ -183,7 +183,7 @@ CASES = [
     Case("a negative pixel size", good, ("must be positive",), 2, ("--pixel-size", "-5", "--fwhm", "300", *CAMERA)),
     Case("a gain of zero", good, ("gain must be positive",), 2, (*OPTICS, "--gain", "0", "--offset", "0", *QUICK)),
     Case("an absent PSF file", good, ("bead.tif does not exist",), 1, ("--pixel-size", "100", "--psf", "bead.tif")),
-    Case("an unknown method", good, ("no method 'sofy'", "fluogan"), 2, (*ALL, "--method", "sofy")),
+    Case("an unknown method", good, ("no method 'sofy'", "did you mean sofi"), 2, (*ALL, "--method", "sofy")),
     Case("a crop outside", good, ("leaves the field of 16 x 18",), 2, (*ALL, "--crop", "0,0,20,20")),
     Case("frames outside", good, ("there are 40",), 2, (*ALL, "--frames", "0:50")),
     Case("frames that cannot be understood", good, ("start:stop",), 2, (*ALL, "--frames", "first ten")),

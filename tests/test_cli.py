@@ -303,7 +303,9 @@ def test_ctrl_c_keeps_what_there_is_and_resume_ends_with_the_same_bits(movie: Pa
         assert first.tobytes() == second.tobytes(), name
 
 
-@pytest.mark.parametrize("where", ["fluosr.io.movie.open_movie", "fluosr.cli.get_method", "fluosr.pipeline.judge"])
+@pytest.mark.parametrize(
+    "where", ["fluosr.io.movie.open_movie", "fluosr.cli.reconstruct.get_method", "fluosr.pipeline.judge"]
+)
 def test_ctrl_c_is_answered_in_every_phase(
     where: str, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

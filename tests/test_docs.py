@@ -13,17 +13,18 @@ import re
 import shlex
 import subprocess
 import sys
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fluosr.errors
 from fluosr.errors import FluosrError
+from fluosr.methods.registry import method_names
+from tools.option_tables import between_marks, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path.is_file()]
@@ -163,49 +164,17 @@ def test_every_error_is_explained_with_its_exit_code() -> None:
             assert re.search(rf"\|.*`{name}`.*\| {error.exit_code} \|", text), f"{name} ({error.exit_code})"
 
 
-def options_of_the_command_line() -> str:
-    """The tables of docs/reconstruct.md, made from the command and the parameter models."""
-    import typer.main
-
-    from fluosr.cli import app
-    from fluosr.methods.registry import get_method, method_names
-
-    methods = {name: get_method(name) for name in method_names()}
-    parameters = {name for method in methods.values() for name in method.parameters.model_fields}
-    command = typer.main.get_command(app).commands["reconstruct"]  # type: ignore[attr-defined]
-    rows = []
-    for option in command.params:
-        if option.param_type_name != "option" or option.name in {"help", *parameters}:
-            continue
-        names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-        default = option.default
-        if isinstance(default, bool):
-            default = "yes" if default else "no"
-        text, _, noted = option.help.partition(" (default: ")
-        rows.append(f"| {names} | {text} | {noted.rstrip(')') or ('' if default is None else default)} |")
-    head = "| option | what it says | default |\n|---|---|---|\n"
-    parts = [head + "\n".join(rows)]
-    for name, method in methods.items():
-        rows = []
-        for key, field in method.parameters.model_fields.items():
-            flag = "--" + key.replace("_", "-")
-            names = f"`{flag}`, `--no-{flag[2:]}`" if field.annotation is bool else f"`{flag}`"
-            default = "automatic" if field.default is None else field.default
-            if isinstance(default, bool):
-                default = "yes" if default else "no"
-            choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
-            text = (field.description or "") + (f": {' or '.join(choices)}" if choices else "")
-            rows.append(f"| {names} | {text} | {default} |")
-        parts.append(f"Of `--method {name}`:\n\n{head}" + "\n".join(rows))
-    return "\n\n".join(parts)
+@pytest.mark.parametrize(("path", "wanted"), tables().items(), ids=lambda value: getattr(value, "stem", ""))
+def test_the_tables_of_options_are_those_of_the_command_line(path: Path, wanted: str) -> None:
+    assert path.is_file(), f"every method has a page: {path.relative_to(ROOT)}"
+    found = between_marks(path.read_text(encoding="utf-8"))
+    assert found == wanted, f"run python tools/option_tables.py: {path.relative_to(ROOT)} should say:\n\n{wanted}\n"
 
 
-def test_the_tables_of_options_are_those_of_the_command_line() -> None:
-    text = (ROOT / "docs" / "reconstruct.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- options:.*?-->\n(.*?)<!-- end of options -->", text, re.DOTALL)
-    assert found is not None
-    wanted = options_of_the_command_line()
-    assert found[1].strip() == wanted, f"docs/reconstruct.md should say:\n\n{wanted}\n"
+def test_the_index_lists_every_method() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"\(methods/([a-z-]+)\.md\)", text)) | {"fluogan"}
+    assert listed == set(method_names())
 
 
 def test_the_design_constants_are_those_of_the_source() -> None:

@@ -38,6 +38,7 @@ class Row:
         centroid_tolerance: fine pixels.
         point_radius_px: how far around its peak a point's image reaches, camera pixels.
         bias_photons: per camera pixel and frame, by which the method's own data term makes the fit darker.
+        blinking: the movies' light blinks, for methods that see nothing of steady light.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     centroid_tolerance: float = 0.05
     point_radius_px: int = 2
     bias_photons: float = 0.0
+    blinking: bool = False
 
 
 FLUOGAN = {"factor": 3, "iterations": 200, "sparsity": 0.7, "smoothness": 1.0, "drift": False, "halves": False}
@@ -69,6 +71,58 @@ ROWS = [
         bias_photons=0.5,  # the minimum of |phi - ybar|^2 + sum(phi), eq. 14's expectation
     ),
     Row("mean", "mean", PLAIN, CHOOSING, point_radius_px=5),
+    Row("richardson-lucy", "richardson-lucy", PLAIN | {"iterations": 30}, CHOOSING | {"iterations": None}),
+    Row("sparse", "sparse", PLAIN | {"iterations": 200, "sparsity": 0.7}, CHOOSING | {"sparsity": None}),
+    Row(
+        "sparse, Poisson",
+        "sparse",
+        PLAIN | {"iterations": 200, "sparsity": 0.7, "likelihood": "poisson"},
+        CHOOSING | {"iterations": 60},
+    ),
+    # Frames are deconvolved on the camera's grid, where a sharpened point is hardly sampled: .03 camera pixels.
+    Row("sacd", "sacd", PLAIN, CHOOSING, centroid_tolerance=0.12),
+    # Steady light has no cross-cumulants, and its auto-cumulants at lag 0 are noise upon noise.
+    Row("sofi", "sofi", PLAIN, CHOOSING | {"emitter_maps": True}, point_radius_px=4, blinking=True),
+    Row(
+        "sofi, auto",
+        "sofi",
+        PLAIN | {"kind": "auto", "order": 3, "lag": 0},
+        CHOOSING,
+        point_radius_px=4,
+        blinking=True,
+    ),
+    # Steady light has no covariance beyond its noise. All light of the blinking movies blinks together, though, as no
+    # independent emitters do, and at the published tolerance the rim of a sparse support has not come to rest: what it
+    # is then hangs on what else the field holds. (The same law where both are right: tests/methods/test_colorme.py.)
+    Row(
+        "colorme",
+        "colorme",
+        PLAIN | {"penalty": "l1", "sparsity": 4.0},
+        CHOOSING | {"sparsity": None},
+        shift_tolerance=0.1,
+        blinking=True,
+    ),
+    Row("colorme, TV", "colorme", PLAIN | {"penalty": "tv", "sparsity": 4.0, "iterations": 400}, blinking=True),
+    Row(
+        "sparcom",
+        "sparcom",
+        PLAIN | {"sparsity": 4.0},
+        CHOOSING | {"sparsity": None},
+        shift_tolerance=0.1,
+        blinking=True,
+    ),
+    Row("srrf", "srrf", PLAIN, CHOOSING | {"temporal": "TRAC2"}, point_radius_px=4),
+    Row("esrrf", "esrrf", PLAIN, CHOOSING | {"temporal": "TAC2"}, point_radius_px=4),
+    # With the published power 4 no light explains the image, and its scale in photons depends on what the border cuts.
+    # A bright point's peak is narrower than the fine pixels whose centres it is asked at.
+    Row("musical", "musical", PLAIN | {"indicator_power": 2.0}, CHOOSING, centroid_tolerance=0.1),
+    Row(
+        "musical, threshold given",
+        "musical",
+        PLAIN | {"indicator_power": 2.0, "signal_log10": -1.0},
+        CHOOSING,
+        centroid_tolerance=0.1,
+    ),
 ]
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -88,7 +142,7 @@ def test_every_method_has_a_row() -> None:
 @every_row
 @pytest.mark.parametrize("shift", [(1, 0), (-2, 1), (2, -3)])
 def test_a_movie_shifted_by_whole_pixels_shifts_the_image(row: Row, shift: tuple[int, int]) -> None:
-    frames = frames_of(light_of(CROSS))
+    frames = frames_of(light_of(CROSS), blinking=row.blinking)
     factor = row.parameters["factor"]
     still = image_of(row, movie_of(frames))
     moved = image_of(row, movie_of(np.roll(frames, shift, (1, 2))))
@@ -101,7 +155,7 @@ def test_a_movie_shifted_by_whole_pixels_shifts_the_image(row: Row, shift: tuple
 @every_row
 @pytest.mark.parametrize("gain", [2, 3])
 def test_more_grey_values_per_photon_change_nothing_in_photons(row: Row, gain: int) -> None:
-    frames = frames_of(light_of(CROSS, background=3.0))
+    frames = frames_of(light_of(CROSS, background=3.0), blinking=row.blinking)
     once = image_of(row, movie_of(frames + 50, offset=50.0, read_noise=0.5))
     more = image_of(row, movie_of(gain * (frames + 50), gain=float(gain), offset=50.0 * gain, read_noise=0.5))
     assert relative(once, more) < 1e-5
@@ -111,7 +165,7 @@ def test_more_grey_values_per_photon_change_nothing_in_photons(row: Row, gain: i
 @pytest.mark.parametrize("factor", [3, 4])
 def test_a_point_source_stays_where_it_was(row: Row, factor: int) -> None:
     for y, x in ((8.0, 9.0), (7.5, 9.5), (8.2, 8.7), (6.13, 10.71)):
-        movie = movie_of(frames_of(light_of([(y, x, 20_000.0)], background=2.0)))
+        movie = movie_of(frames_of(light_of([(y, x, 20_000.0)], background=2.0), blinking=row.blinking))
         image = image_of(row, movie, factor=factor)
         found = centroid_around_peak(image, row.point_radius_px * factor)
         assert np.abs(found - np.array([y, x]) * factor).max() < row.centroid_tolerance, (y, x)
@@ -132,7 +186,7 @@ def test_frames_in_another_order_give_the_same_image(row: Row) -> None:
         pytest.skip(f"{row.method} reads the order of the frames")
     if row.parameters.get("discriminator"):
         pytest.skip("the discriminator is shown frames drawn by their number")
-    frames = frames_of(light_of(CROSS, background=3.0))
+    frames = frames_of(light_of(CROSS, background=3.0), blinking=row.blinking)
     shuffled = np.random.default_rng(3).permutation(frames)
     assert relative(image_of(row, movie_of(frames)), image_of(row, movie_of(shuffled))) < 1e-3
 
@@ -164,14 +218,15 @@ def test_pure_noise_says_nothing_here(row: Row, photons: float) -> None:
 @every_row
 @pytest.mark.parametrize("automatic", [False, True], ids=["given", "automatic"])
 def test_structure_is_something(row: Row, automatic: bool) -> None:
-    found = fluosr.reconstruct(cross_movie(), row.method, **(row.parameters | (row.automatic if automatic else {})))
+    movie = cross_movie(blinking=True)
+    found = fluosr.reconstruct(movie, row.method, **(row.parameters | (row.automatic if automatic else {})))
     assert not any("Nothing here" in warning for warning in found.warnings)
 
 
 @every_row
 @pytest.mark.parametrize(("factor", "field"), [(3, (16, 18)), (4, (13, 11)), (1, (12, 9))])
 def test_the_result_is_finite_of_the_promised_shape_and_sign(row: Row, factor: int, field: tuple[int, int]) -> None:
-    movie = movie_of(frames_of(light_of([(6.0, 5.0, 200.0)], field, background=1.0)))
+    movie = movie_of(frames_of(light_of([(6.0, 5.0, 200.0)], field, background=1.0), blinking=row.blinking))
     found = fluosr.reconstruct(movie, row.method, **(row.parameters | row.automatic | {"factor": factor}))
     fine = (field[0] * factor, field[1] * factor)
     images = {"image": found.image, "background": found.background, "mean": found.mean, "expected": found.expected}
@@ -190,13 +245,13 @@ def test_the_result_is_finite_of_the_promised_shape_and_sign(row: Row, factor: i
 
 @every_row
 def test_light_is_kept(row: Row) -> None:
-    found = fluosr.reconstruct(cross_movie(), row.method, **row.parameters)
+    found = fluosr.reconstruct(cross_movie(blinking=row.blinking), row.method, **row.parameters)
     assert found.expected.sum() == pytest.approx(found.mean.sum() - row.bias_photons * found.mean.size, rel=0.02)
 
 
 @every_row
 def test_the_same_seed_gives_the_same_bits(row: Row) -> None:
-    movie, parameters = cross_movie(), row.parameters | row.automatic
+    movie, parameters = cross_movie(blinking=row.blinking), row.parameters | row.automatic
     first = fluosr.reconstruct(movie, row.method, seed=5, **parameters)
     second = fluosr.reconstruct(movie, row.method, seed=5, **parameters)
     assert same_bits(first, second)
@@ -226,11 +281,12 @@ def events_of(row: Row, movie: Acquisition) -> tuple[list[Event], Reconstruction
 
 
 def points_to_stop(events: list[Event]) -> list[Event]:
-    """First, middle and last event of every stage."""
+    """First, middle and last event of every stage, and the middle one of what the halves repeat."""
     chosen: list[Event] = []
     for stage in dict.fromkeys(name for name, _ in events):
         own = [event for event in events if event[0] == stage]
-        chosen += [own[0], own[len(own) // 2], own[-1]]
+        middle = own[len(own) // 2]
+        chosen += [middle] if stage.startswith("half") else [own[0], middle, own[-1]]
     return list(dict.fromkeys(chosen))
 
 
@@ -252,7 +308,7 @@ def stopper(at: Event) -> tuple[Run, Callable[[], States]]:
 
 @every_row
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(row: Row) -> None:
-    movie, parameters = cross_movie(), row.parameters | row.automatic
+    movie, parameters = cross_movie(blinking=row.blinking), row.parameters | row.automatic
     events, whole = events_of(row, movie)
     for at in points_to_stop(events):
         run, saved = stopper(at)
@@ -269,7 +325,7 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(row: Row) ->
 
 @every_row
 def test_a_run_interrupted_again_and_again_equals_an_uninterrupted_one(row: Row, tmp_path: Path) -> None:
-    movie = cross_movie()
+    movie = cross_movie(blinking=row.blinking)
     parameters = get_method(row.method).build(**(row.parameters | row.automatic))
     events, _ = events_of(row, movie)
     whole = run_to_folder(movie, tmp_path / "whole", method=row.method, parameters=parameters, make_report=False)
@@ -304,7 +360,7 @@ def test_tiles_with_the_stated_halo_equal_the_whole(row: Row) -> None:
     if not method.local:
         pytest.skip(f"{method.name} is not local: its regularisation is chosen from the whole field")
     assert method.halo_nm is not None
-    movie, factor = cross_movie(), row.parameters["factor"]
+    movie, factor = cross_movie(blinking=row.blinking), row.parameters["factor"]
     halo = int(np.ceil(method.halo_nm / movie.pixel_size_nm))
     height, width = movie.field_shape
     whole = image_of(row, movie)

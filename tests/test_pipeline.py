@@ -144,6 +144,52 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "reconstruction.tif").read_bytes() == b"mine too"
 
 
+# Maps.
+
+
+def with_maps(*names: str) -> Any:
+    """A method that makes maps of these names beside its image."""
+    real = get_method("mean").load()
+
+    def make(acquisition: Acquisition, parameters: Any, run: Run) -> Any:
+        made = real(acquisition, parameters, run)
+        return replace(made, maps=dict.fromkeys(names, 2 * made.image))
+
+    return replace(get_method("mean"), load=lambda: make)
+
+
+def run_with_maps(output: Path, patch: pytest.MonkeyPatch, *names: str) -> Result:
+    patch.setattr(pipeline, "get_method", lambda name: with_maps(*names))
+    return run_to_folder(cross_movie(), output, method="mean", make_report=False)
+
+
+def test_every_map_is_written_and_those_of_an_earlier_run_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_with_maps(tmp_path, monkeypatch, "density_per_um2", "shift_nm")
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"density_per_um2.tif", "shift_nm.tif"}
+    with tifffile.TiffFile(tmp_path / "maps" / "shift_nm.tif") as tif:
+        np.testing.assert_array_equal(tif.asarray(), 2 * result.reconstruction.image)
+        numerator, denominator = tif.pages.first.tags["XResolution"].value
+        assert 1000 * denominator / numerator == pytest.approx(result.reconstruction.pixel_size_nm, rel=1e-4)
+    assert json.loads((tmp_path / "run.json").read_text())["maps"] == ["density_per_um2", "shift_nm"]
+    (tmp_path / "maps" / "mine.tif").write_bytes(b"mine")
+    run_with_maps(tmp_path, monkeypatch, "shift_nm")
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"shift_nm.tif", "mine.tif"}
+
+
+@pytest.mark.parametrize("name", ["../run", "a/b", "", "a b", "a.b", "/etc"])
+def test_a_map_whose_name_is_no_files_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="no name for a file"):
+        run_with_maps(tmp_path / "out", monkeypatch, name)
+    assert (tmp_path / "out" / "reconstruction.ome.tif").exists() and not (tmp_path / "out" / "maps").exists()
+
+
+def test_a_folder_of_maps_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "mine.tif").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="holds maps, which no earlier run"):
+        run_quickly(cross_movie(), tmp_path)
+
+
 # The output folder.
 
 

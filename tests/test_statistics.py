@@ -286,3 +286,23 @@ def test_reading_takes_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8 * acquisition.CHUNK_BYTES
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steady_light_shows_no_fluctuation_and_blinking_does(seed: int) -> None:
+    light = light_of(CROSS, background=3.0)
+    used = np.ones(light.shape, bool)
+    steady = gather(movie_of(frames_of(light, 200, seed=seed))).fluctuation_significance(used)
+    blinking = gather(movie_of(frames_of(light, 200, seed=seed, blinking=True))).fluctuation_significance(used)
+    assert abs(steady) < 3.5
+    assert blinking > 10
+
+
+def test_model_3_fluctuates_a_little_and_is_seen_to() -> None:
+    from fluosr.simulate.argo import ArgoPhantom
+    from fluosr.simulate.movie import SimulatedMovie
+
+    movie = SimulatedMovie(ArgoPhantom(separations_nm=(150.0,)), n_frames=500, peak_photons=30.0)
+    frames = np.stack([np.rint(f) for f in movie.frames()]).astype(np.uint16)
+    opened = movie_of(frames, gain=4.0, offset=100.0, read_noise=0.5)
+    assert gather(opened).fluctuation_significance(np.ones(frames.shape[1:], bool)) > 4

@@ -12,6 +12,16 @@ class FluosrError(Exception):
     exit_code = 1
 
 
+def in_words(error: Exception) -> str:
+    """What a user is told of any error: nothing but what was wrong and what to do."""
+    if isinstance(error, FluosrError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this."
+    kind = type(error).__name__
+    return f"something went wrong that should not ({kind}: {error}). Run it with --debug and report what it prints."
+
+
 class UsageError(FluosrError):
     """The call itself is wrong: an unknown method, an option out of range, two that exclude each other."""
 

@@ -21,8 +21,17 @@ def available_memory_bytes() -> int:
         return 4 * 2**30
 
 
+def reset_peak_memory() -> bool:
+    """Let :func:`peak_memory_mb` count anew from now; False where this system cannot, and it goes on counting."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, MB (2^20 bytes).
+    """Largest resident memory of this process so far, or since :func:`reset_peak_memory`, MB (2^20 bytes).
 
     Linux's own count is asked where it is there: ``getrusage`` starts from what the parent process held.
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
 import signal
 import tempfile
 import threading
@@ -28,6 +30,8 @@ from fluosr.reconstruction import Reconstruction
 from fluosr.report.page import write_report
 
 OUTPUTS = ("reconstruction.ome.tif", "background.tif", "mean.tif", "run.json", "report.html", checkpoint.FILE_NAME)
+MAPS = "maps"  # folder for a method's further images, one TIFF each
+MAP_NAME = re.compile(r"[A-Za-z0-9]\w{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +160,7 @@ def run_to_folder(
     check_output(output, acquisition)
     run = run or Run()
     run.seed, run.device = seed, choose_device(device)
-    facts = _facts(acquisition, method, values, run)
+    facts = facts_of(acquisition, method, values, seed, run.device)
     earlier_s: tuple[float, ...] = ()
     if resume:  # without it, an older checkpoint stays until this run writes its own
         kept = checkpoint.load(output, facts)
@@ -191,14 +195,16 @@ def run_to_folder(
         return result
 
 
-def _facts(acquisition: Acquisition, method: str, parameters: MethodParameters, run: Run) -> dict[str, Any]:
+def facts_of(
+    acquisition: Acquisition, method: str, parameters: MethodParameters, seed: int, device: str
+) -> dict[str, Any]:
     """Everything that a result depends on, by the names that users know."""
     return {
         "version": __version__,
         "method": method,
         "parameters": parameters.model_dump(),
-        "seed": run.seed,
-        "device": run.device,
+        "seed": seed,
+        "device": device,
         "threads": _threads(),
         "movie": {key: value for key, value in acquisition.provenance.items() if key != "path"},
         "shape": acquisition.frames.shape,
@@ -209,12 +215,13 @@ def _facts(acquisition: Acquisition, method: str, parameters: MethodParameters, 
 
 
 def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:
-    """Write image, background, mean frame, record and report; each beside its name, then renamed.
+    """Write image, background, mean frame, maps, record and report; each beside its name, then renamed.
 
     Raises:
-        OutputError: no room or no permission; files already there stay whole.
+        OutputError: no room or no permission, or a map whose name is no file's; files already there stay whole.
     """
     made, pixel = result.reconstruction, acquisition.pixel_size_nm
+    earlier = _maps_of(output)
     write_json(output / "run.json", result.record)  # first: it marks the folder as one of ours
     write_ome_tiff(
         output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}"
@@ -223,6 +230,24 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
     write_tiff(output / "mean.tif", made.mean, pixel)
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
+    for name, image in made.maps.items():
+        if not MAP_NAME.fullmatch(name):
+            raise OutputError(f"{made.method} names a map {name!r}, which is no name for a file: it was not written.")
+        write_tiff(output / MAPS / f"{name}.tif", image, made.pixel_size_nm)
+    try:
+        for name in earlier - set(made.maps):  # a map of an earlier run would be taken for one of this
+            (output / MAPS / f"{name}.tif").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot delete the maps of an earlier run in {output / MAPS}: {error.strerror}.") from error
+
+
+def _maps_of(output: Path) -> set[str]:
+    """Names of the maps that an earlier run left in the folder."""
+    try:
+        named = json.loads((output / "run.json").read_text(encoding="utf-8"))["maps"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    return {name for name in named if MAP_NAME.fullmatch(str(name))} if isinstance(named, list) else set()
 
 
 def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quality: Quality) -> dict[str, Any]:
@@ -249,6 +274,7 @@ def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quali
         "choices": reconstruction.choices,
         "fine_pixel_size_nm": reconstruction.pixel_size_nm,
         "quality": quality.describe(),
+        "maps": sorted(reconstruction.maps),
         "warnings": reconstruction.warnings,
         "versions": {
             "fluosr": __version__,
@@ -262,8 +288,20 @@ def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quali
     }
 
 
-def check_output(output: Path, acquisition: Acquisition) -> None:
+def check_output(
+    output: Path,
+    acquisition: Acquisition,
+    *,
+    names: Sequence[str] = (*OUTPUTS, MAPS),
+    marks: Sequence[str] = ("run.json", checkpoint.FILE_NAME),
+) -> None:
     """Make the folder and see that it can be written and does not hold the input under an output's name.
+
+    Args:
+        output: the folder.
+        acquisition: the movie, which is never overwritten.
+        names: files and folders of files that will be written.
+        marks: those of them by which a folder of ours is known.
 
     Raises:
         OutputError: it cannot.
@@ -276,11 +314,12 @@ def check_output(output: Path, acquisition: Acquisition) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error.strerror}. Choose another --output.") from error
+    present = [name for name in names if (output / name).is_file() or any((output / name).glob("*"))]
     movie = acquisition.provenance.get("path")
-    if movie and any((output / name).exists() and os.path.samefile(output / name, movie) for name in OUTPUTS):
+    taken = [path for name in present for path in ((output / name), *(output / name).glob("*")) if path.is_file()]
+    if movie and any(os.path.samefile(path, movie) for path in taken):
         raise OutputError(f"{movie} would be overwritten by its own result; choose another --output.")
-    present = [name for name in OUTPUTS if (output / name).exists()]
-    if present and not {"run.json", checkpoint.FILE_NAME} & set(present):
+    if present and not set(marks) & set(present):
         raise OutputError(
             f"{output} holds {', '.join(present)}, which no earlier run of fluosr left there; choose another "
             "--output, or move them away."

@@ -31,9 +31,13 @@ class ProgressBar:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def run(self) -> Run:
-        """A run that reports here."""
-        return Run(on_progress=self.progress, on_estimate=self.estimate)
+    def run(self, name: str = "") -> Run:
+        """A run that reports here, its stages under its name where there are several."""
+
+        def progress(stage: str, done: int, total: int) -> None:
+            self.progress(f"{name}: {stage}" if name else stage, done, total)
+
+        return Run(on_progress=progress, on_estimate=lambda estimate: self.estimate(estimate, name))
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Move a stage's bar."""
@@ -41,14 +45,15 @@ class ProgressBar:
             self._tasks[stage] = self._bar.add_task(stage, total=total)
         self._bar.update(self._tasks[stage], completed=done, total=total)
 
-    def estimate(self, estimate: Estimate) -> None:
-        """Say what is to come."""
-        self._console.print(
-            f"About {duration(estimate.seconds)} of computing and {estimate.n_bytes / 2**20:.0f} MB of memory. "
-            "Ctrl-C stops and keeps what there is.",
-            soft_wrap=True,
-            highlight=False,
-        )
+    def estimate(self, estimate: Estimate, name: str = "") -> None:
+        """Say what is to come, of a run with a name where there are several."""
+        time, memory = duration(estimate.seconds), f"{estimate.n_bytes / 2**20:.0f} MB"
+        about = f"{name}: about" if name else "About"
+        self.say(f"{about} {time} of computing and {memory} of memory. Ctrl-C stops and keeps what there is.")
+
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:

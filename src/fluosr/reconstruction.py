@@ -30,7 +30,12 @@ class Reconstruction:
         significance: how many standard deviations the image's light stands above noise and background, at its brightest
             patch of the PSF's size; under 4 there is no evidence of structure.
         uncertainty: (L Y, L X) float32 standard deviation of ``image``, where the method has one.
-        maps: further images on the fine grid by name, unit included ("density_per_um2"), where the method has any.
+        maps: further images on the fine grid by name, unit included ("density_per_um2"), where the method has any;
+            letters, digits and underscores, for each becomes a file.
+        fixed_pattern: variance of the mean frame that the camera's fixed pattern adds, over what the frames' own noise
+            explains, plus one: 1 for a clean camera. Halves of the frames share the pattern.
+        photometric: the image is in photons by the method's own model. Otherwise its unit was the method's own and it
+            was scaled to the mean frame: how bright a structure is says less than where it is.
         history: named curves over the iterations, for the report.
         choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}.
         warnings: what the reader should know, in plain words.
@@ -52,6 +57,8 @@ class Reconstruction:
     significance: float | None = None
     uncertainty: np.ndarray | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    fixed_pattern: float = 1.0
+    photometric: bool = True
     history: dict[str, list[float]] = field(default_factory=dict)
     choices: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -36,6 +36,8 @@ class MovieStatistics:
             do not enter it.
         at_ceiling: (Y, X) float32, fraction of the frames in which the pixel had the dtype's largest value.
         trace: (T,) float32, mean of each frame: the bleaching curve.
+        shared: (2, Y, X) float32, half the mean product of successive differences of a pixel and of its neighbour below
+            (0) or to the right (1); 0 where there is none. Neighbours share no shot and no read noise: its mean is 0.
     """
 
     sums: np.ndarray
@@ -43,6 +45,7 @@ class MovieStatistics:
     variance: np.ndarray
     at_ceiling: np.ndarray
     trace: np.ndarray
+    shared: np.ndarray
 
     @property
     def n_frames(self) -> int:
@@ -91,6 +94,24 @@ class MovieStatistics:
         """
         fast = self._fast_excess(read_noise_e)
         return fast if drifting else max(fast, self._slow_excess(read_noise_e, fast, used))
+
+    def fluctuation_significance(self, used: np.ndarray) -> float:
+        """Standard deviations by which neighbouring pixels change together from frame to frame; 0 without fluctuations.
+
+        Emitters that fluctuate light several pixels at once, noise does not. A lamp that flickers does too, and is not
+        told apart; emitters that stay on for many frames change seldom and are seen the less.
+
+        Args:
+            used: (Y, X) bool, pixels to trust.
+        """
+        variance = self.variance.astype(float)
+        both = [used[:-1] & used[1:], used[:, :-1] & used[:, 1:]]
+        found = self.shared[0, :-1][both[0]].sum(dtype=float) + self.shared[1, :, :-1][both[1]].sum(dtype=float)
+        pairs = (variance[:-1] * variance[1:])[both[0]].sum() + (variance[:, :-1] * variance[:, 1:])[both[1]].sum()
+        if not pairs > 0:
+            return 0.0
+        # Successive differences share a frame: their products are correlated by a quarter.
+        return float(found / math.sqrt(1.5 * pairs / max(1, self.n_frames - 1)))
 
     def _fast_excess(self, read_noise_e: float) -> float:
         """From the difference of the halves; 1 where it is within its sampling error of 1."""
@@ -184,6 +205,7 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
     sums = np.zeros((2, n_blocks, y, x), np.float32)
     counts = np.zeros((2, n_blocks), int)
     squares = np.zeros((y, x))
+    shared = np.zeros((2, y, x))
     ceiling = _ceiling(acquisition)
     saturated = np.zeros((y, x), np.float32)
     trace = np.empty(t, np.float32)
@@ -197,7 +219,10 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
                 sums[half, b] += frames[chosen].sum(0, dtype=np.float64)
                 counts[half, b] += int(chosen.sum())
         joined = frames if previous is None else np.concatenate([previous[None], frames])
-        squares += (np.diff(joined, axis=0).astype(np.float32) ** 2).sum(0, dtype=np.float64)
+        change = np.diff(joined, axis=0).astype(np.float32)
+        squares += (change**2).sum(0, dtype=np.float64)
+        shared[0, :-1] += (change[:, :-1] * change[:, 1:]).sum(0, dtype=np.float64)
+        shared[1, :, :-1] += (change[:, :, :-1] * change[:, :, 1:]).sum(0, dtype=np.float64)
         previous = frames[-1].copy()
         if ceiling is not None:
             saturated += (frames >= ceiling).sum(0)
@@ -208,7 +233,15 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
             f"{acquisition.name}: all {t} frames are identical: one image repeated, not a movie. Nothing of its noise "
             "can be known. Give the movie as the camera took it, before any averaging or copying."
         )
-    return MovieStatistics(sums, counts, (squares / (2 * (t - 1))).astype(np.float32), saturated / t, trace)
+    pairs = 2 * (t - 1)
+    return MovieStatistics(
+        sums,
+        counts,
+        (squares / pairs).astype(np.float32),
+        saturated / t,
+        trace,
+        (shared / pairs).astype(np.float32),
+    )
 
 
 def _ceiling(acquisition: Acquisition) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from fluosr.errors import ImageReadError, MissingMetadataError
+from fluosr.errors import ImageReadError, MissingMetadataError, OpticsError
 from fluosr.io.movie import open_movie
 from fluosr.io.tiff import open_tiff
 
@@ -78,10 +78,14 @@ def test_camera_maps_are_no_movie() -> None:
         open_tiff(DATA / "smlm" / "storm_scmos_sample_calib_offset_var_gain.tif")
 
 
-def test_a_bead_stack_as_psf() -> None:
-    bead = DATA / "pairs" / "Bead_Image1_crop.tif"
-    movie = open_movie(
-        DATA / "fluogan" / "argo_video_210nm_500f.tif", pixel_size_nm=103, psf=bead, gain=1, offset=0, read_noise=0
-    )
-    assert 150 < movie.psf.fwhm_nm < 400
-    assert any("41 planes" in warning for warning in movie.warnings)
+def test_a_bead_stack_as_psf(tmp_path: Path) -> None:
+    field = DATA / "pairs" / "Bead_Image1_crop.tif"
+    movie = DATA / "fluogan" / "argo_video_210nm_500f.tif"
+    facts = {"pixel_size_nm": 103, "gain": 1, "offset": 0, "read_noise": 0}
+    with pytest.raises(OpticsError, match="shows 4 spots"):
+        open_movie(movie, psf=field, **facts)
+    bead = tmp_path / "bead.tif"
+    tifffile.imwrite(bead, tifffile.imread(field)[:, 60:105, 53:98])
+    opened = open_movie(movie, psf=bead, psf_pixel_size_nm=22, **facts)
+    assert 150 < opened.psf.fwhm_nm < 400
+    assert any("41 planes" in warning for warning in opened.warnings)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad
 from scipy.optimize import brentq
@@ -97,6 +97,7 @@ def test_airy_encircled_energy():
 
 @settings(max_examples=25)
 @given(dy=st.floats(-2, 2), dx=st.floats(-2, 2), background=st.floats(0, 50), pixel=st.floats(10, 80))
+@example(dy=0.0, dx=0.0, background=0.0, pixel=74.5)
 def test_a_measured_psf_is_recentred_wherever_the_bead_lay(dy, dx, background, pixel):
     psf = MeasuredPSF(bead((dy, dx), background=background), 40.0)
     assert np.abs(centroid(psf.kernel(pixel))).max() < 1e-3

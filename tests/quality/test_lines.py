@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluosr.optics.sampling import Grid
-from fluosr.quality.lines import RAYLEIGH_DIP, judge_phantom, judge_profile, line_profile
+from fluosr.quality.lines import RAYLEIGH_DIP, judge_phantom, judge_profile, line_continuity, line_profile
 from fluosr.simulate.argo import ArgoPhantom
 
 
@@ -104,3 +104,16 @@ def test_the_profile_runs_across_the_lines(angle):
     for offset in phantom.sets[0].offsets_nm:
         assert profile[np.argmin(np.abs(position - offset))] == pytest.approx(1.0, abs=0.02)
         assert profile[np.argmin(np.abs(position - offset - 75))] == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize("angle", [0.0, 17.0])
+def test_continuity_is_the_share_of_the_lines_that_is_not_broken(angle):
+    phantom = ArgoPhantom(separations_nm=(240.0,), angle_deg=angle)
+    truth = phantom.render(Grid(phantom.field_shape, 6))
+    assert line_continuity(truth, 100 / 6, phantom) > 0.99
+    broken = truth.copy()
+    quarter = truth.shape[0] // 2, truth.shape[0] // 2 + truth.shape[0] // 5
+    broken[quarter[0] : quarter[1]] = 0.0
+    lost = (quarter[1] - quarter[0]) * 100 / 6 / np.cos(np.deg2rad(angle)) / (0.8 * phantom.line_length_nm)
+    assert line_continuity(broken, 100 / 6, phantom) == pytest.approx(1 - lost, abs=0.06)
+    assert line_continuity(np.zeros_like(truth), 100 / 6, phantom) == 0.0

@@ -279,6 +279,14 @@ def test_large_noise_stays_under_five_megabytes():
     assert "larger than the page" in parsed.text
 
 
+def test_maps_are_shown_in_their_unit_and_with_their_name():
+    fine = reconstruction().image.shape
+    maps = {"density_per_um2": np.ones(fine), "lifetime_ms": np.full(fine, np.nan), "brightness": np.zeros(fine)}
+    _, parsed = render(reconstruction(maps=maps))
+    assert "maps" in parsed.ids and all(f"maps/{name}.tif" in parsed.text for name in maps)
+    assert "maps" not in render(reconstruction())[1].ids
+
+
 def test_same_input_same_page():
     assert render(reconstruction())[0] == render(reconstruction())[0]
 

@@ -64,6 +64,17 @@ class CorrectedMovie:
         """FWHM of the PSF, camera pixels."""
         return self.acquisition.psf.fwhm_nm / self.acquisition.pixel_size_nm
 
+    def noise_variance(self, expected: np.ndarray) -> np.ndarray:
+        """(Y, X) variance of one corrected frame, averaged over the frames, by photon and read noise.
+
+        Args:
+            expected: (Y, X) photoelectrons that a corrected frame shows. A frame scaled up by s held 1 / s of them:
+                its noise is s times theirs, and the camera's s^2 times its own.
+        """
+        scale = self.scale[self.members]
+        read_noise = self.acquisition.camera.read_noise_e
+        return np.clip(expected, 0.0, None) * float(scale.mean()) + read_noise**2 * float((scale**2).mean())
+
     def part(self, which: int, run_length: int = 1) -> CorrectedMovie:
         """One of two halves that share no frame.
 

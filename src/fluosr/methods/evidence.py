@@ -6,12 +6,15 @@ comes from: seen through the PSF, on some smooth background, it should look like
     mean frame = alpha A x + B beta + noise,   alpha, beta >= 0,
 
 (SQUIRREL's test, Culley et al. 2018, with the known PSF and a background that may vary.) alpha makes photons of the
-image; what is left is its residual map; and two questions are put to the data, in standard deviations:
+image; what is left is its residual map; and questions are put to the data, in standard deviations:
 
 - Is there anything finer than a smooth background in the mean frame at all? (the brightest patch of the PSF's size)
 - Does the image made from one half of the frames foretell the other half's mean frame? (the t-value of alpha)
 
-The lesser of the two is the image's significance.
+Methods that read fluctuations are asked a third: do neighbouring pixels change together at all? Shot noise is brightest
+where the sample is, so that a cumulant of nothing but noise foretells the mean frame well.
+
+The least of them is the image's significance.
 """
 
 from __future__ import annotations
@@ -50,6 +53,8 @@ class Evidence:
         standard_error: (Y, X) float32, of ``mean``, photons; infinite where a pixel was not used.
         structure: standard deviations by which the mean frame exceeds a smooth background where it does so most.
         foretold: t-value with which each half's image foretells the other half's mean frame; None without halves.
+        fluctuations: standard deviations by which neighbouring pixels change together; None where the method does not
+            live on that.
         excess_noise, fixed_pattern: what the standard error was enlarged by, as variances.
     """
 
@@ -60,13 +65,14 @@ class Evidence:
     standard_error: np.ndarray
     structure: float
     foretold: float | None
+    fluctuations: float | None
     excess_noise: float
     fixed_pattern: float
 
     @property
     def significance(self) -> float:
-        """The lesser of ``structure`` and ``foretold``."""
-        return self.structure if self.foretold is None else min(self.structure, self.foretold)
+        """The least of ``structure``, ``foretold`` and ``fluctuations``."""
+        return min(value for value in (self.structure, self.foretold, self.fluctuations) if value is not None)
 
     def warnings(self) -> list[str]:
         """What the evidence says against the image, in plain words."""
@@ -74,6 +80,12 @@ class Evidence:
             return [
                 "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
                 "Whatever the image shows is not evidence of structure."
+            ]
+        if self.fluctuations is not None and self.fluctuations < NOTHING_HERE:
+            return [
+                "Nothing here for this method: it lives on emitters that fluctuate, and frame by frame this movie "
+                "shows no more than photon and read noise. What the image shows is that noise, where the sample is "
+                "bright."
             ]
         if self.foretold is not None and self.foretold < NOTHING_HERE:
             return [
@@ -91,13 +103,21 @@ class Witness:
         mean: (Y, X) their mean, photoelectrons.
         factor: L of the images.
         device: where to compute.
+        reads_fluctuations: the images come from how the frames differ, not from their mean.
     """
 
     def __init__(
-        self, movie: CorrectedMovie, mean: np.ndarray, factor: int, device: torch.device | str = "cpu"
+        self,
+        movie: CorrectedMovie,
+        mean: np.ndarray,
+        factor: int,
+        device: torch.device | str = "cpu",
+        *,
+        reads_fluctuations: bool = False,
     ) -> None:
         acquisition = movie.acquisition
         self._movie = movie
+        self._fluctuations = movie.statistics.fluctuation_significance(movie.used) if reads_fluctuations else None
         self._operator = imaging_operator(
             acquisition.field_shape,
             factor,
@@ -121,7 +141,10 @@ class Witness:
     def light(self, image: np.ndarray) -> np.ndarray:
         """A x: (L Y, L X) -> (Y, X) float64, in the image's unit times pixels."""
         fine = torch.as_tensor(np.asarray(image, float)).to(self._operator.device)
-        return self._operator.forward(self._operator.grid.embed(fine))[0].cpu().numpy()
+        # Nothing is known of what lies beyond the field: it is taken to go on as it is at the border.
+        margin = self._operator.grid.margin * self._operator.grid.factor
+        wide = torch.nn.functional.pad(fine[None, None], (margin,) * 4, mode="replicate")[0, 0]
+        return self._operator.forward(wide)[0].cpu().numpy()
 
     def examine(self, image: np.ndarray, halves: Halves | None = None) -> Evidence:
         """Scale an image of unknown unit to photons and weigh it.
@@ -154,6 +177,7 @@ class Witness:
             error.astype(np.float32),
             self._structure(),
             None if halves is None else self._foretold(halves),
+            self._fluctuations,
             self.excess_noise,
             self.fixed_pattern,
         )
@@ -161,7 +185,7 @@ class Witness:
     def _variance(self, expected: np.ndarray, share: float = 1.0) -> np.ndarray:
         """(Y, X) variance of the mean of ``share`` of the frames, the fixed pattern left out."""
         frames = self._movie.n_frames * share
-        one = np.clip(expected, 0.0, None) + self._read_noise**2
+        one = self._movie.noise_variance(expected)
         # A pixel that never saw a photon is not known to be infinitely dark.
         one = np.maximum(one, max(1.0 / frames, 1e-2 * float(one.mean()), 1e-12))
         return self.excess_noise * one / frames
@@ -221,8 +245,11 @@ class Witness:
                 continue
             alpha = float((weight * own * left).sum()) / information
             misfit = float((weight * (left - alpha * own) ** 2).sum()) / max(1, int(self._movie.used.sum()))
-            values.append(alpha * math.sqrt(information / max(1.0, misfit)))
-        return sum(values) / math.sqrt(2.0)
+            # Noise is each pixel's own; what is left beyond it is structure, alike over the PSF.
+            alike = max(1.0, self._movie.fwhm_px**2)
+            values.append(alpha * math.sqrt(information / (1.0 + alike * max(0.0, misfit - 1.0))))
+        # Images linear in the frames give the same value twice: no more is made of two than of one.
+        return sum(values) / 2.0
 
     def _beyond_background(self, image: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """(Y, X) an image less its best background, of either sign."""

@@ -71,6 +71,7 @@ def reconstruct_from_frames(
     least_frames: int = 2,
     run_length: int = 1,
     buffers: int = 12,
+    reads_fluctuations: bool = False,
 ) -> Reconstruction:
     """Correct, stream, halve, weigh.
 
@@ -83,6 +84,7 @@ def reconstruct_from_frames(
         least_frames: fewer give no image.
         run_length: consecutive frames dealt to a half at a time; more than one where neighbours in time matter.
         buffers: fine images that the method holds at once.
+        reads_fluctuations: the image comes from how frames differ: a movie that does not fluctuate says nothing to it.
 
     Raises:
         AcquisitionError: too few frames, NaN.
@@ -106,6 +108,7 @@ def reconstruct_from_frames(
         warnings.append(
             f"Only {movie.n_frames} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
         )
+    run_length = max(1, min(run_length, movie.n_frames // 4))  # else the halves of a short movie are unequal
     parts = [movie.part(which, run_length) for which in (0, 1)] if parameters.halves else []
     if parts and min(part.n_frames for part in parts) < least_frames:
         warnings.append(
@@ -131,7 +134,7 @@ def reconstruct_from_frames(
             halves.append((half.maker.image(run, half.stage), half.mean))
     except StopRequested:
         halves, finished = [], False
-    return _result(whole, parameters, method, factor, image, halves, finished, warnings, run.device)
+    return _result(whole, parameters, method, factor, image, halves, finished, warnings, run.device, reads_fluctuations)
 
 
 def bytes_needed(field_shape: tuple[int, int], factor: int, buffers: int) -> int:
@@ -191,9 +194,10 @@ def _result(
     finished: bool,
     warnings: list[str],
     device: str,
+    reads_fluctuations: bool,
 ) -> Reconstruction:
     maker, acquisition = whole.maker, whole.movie.acquisition
-    witness = Witness(whole.movie, whole.mean, factor, device)
+    witness = Witness(whole.movie, whole.mean, factor, device, reads_fluctuations=reads_fluctuations)
     pair = (halves[0], halves[1]) if halves else None
     if maker.background is not None and maker.expected is not None:
         evidence = witness.weigh(1.0, maker.background, maker.expected, pair)
@@ -225,6 +229,9 @@ def _result(
         halves=made,
         significance=evidence.significance,
         uncertainty=None if made is None else from_halves(*made, whole.movie.fwhm_px * factor),
+        grain_nm=maker.finest_nm,
+        fixed_pattern=evidence.fixed_pattern,
+        photometric=maker.background is not None,
         history=maker.history,
         choices=choices,
         warnings=warnings,

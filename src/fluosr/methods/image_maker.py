@@ -21,6 +21,7 @@ class ImageMaker(ABC):
         chosen: parameters with the values used, where these were automatic.
         background, expected: (Y, X) photons, set by :meth:`image` by methods whose image is in photons; None for
             methods whose unit is their own: these are scaled to the mean frame.
+        finest_nm: the finest period that the image can hold by construction, nm; None where only the grid limits it.
         maps: further (L Y, L X) results by name, with their unit in the name.
     """
 
@@ -31,6 +32,7 @@ class ImageMaker(ABC):
         self.chosen: dict[str, object] = {}
         self.background: np.ndarray | None = None
         self.expected: np.ndarray | None = None
+        self.finest_nm: float | None = None
         self.maps: dict[str, np.ndarray] = {}
 
     @abstractmethod

@@ -26,6 +26,7 @@ class MeanMaker(ImageMaker):
     def __init__(self, movie: CorrectedMovie, factor: int) -> None:
         super().__init__()
         self._factor = factor
+        self.finest_nm = 2.0 * movie.acquisition.pixel_size_nm  # interpolation adds nothing finer
         self._sum = np.zeros(movie.field_shape)
         self._count = 0
 

@@ -7,7 +7,19 @@ import importlib
 from fluosr.errors import UsageError
 from fluosr.methods.base import Method, nearest
 
-_MODULES = {"fluogan": "fluosr.methods.fluogan", "mean": "fluosr.methods.mean"}
+_MODULES = {
+    "fluogan": "fluosr.methods.fluogan",
+    "mean": "fluosr.methods.mean",
+    "richardson-lucy": "fluosr.methods.richardson_lucy",
+    "sparse": "fluosr.methods.sparse",
+    "sofi": "fluosr.methods.sofi",
+    "colorme": "fluosr.methods.colorme",
+    "sparcom": "fluosr.methods.sparcom",
+    "sacd": "fluosr.methods.sacd",
+    "srrf": "fluosr.methods.radial_fluctuations.srrf",
+    "esrrf": "fluosr.methods.radial_fluctuations.esrrf",
+    "musical": "fluosr.methods.musical",
+}
 DEFAULT_METHOD = "fluogan"
 
 

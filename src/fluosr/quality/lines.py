@@ -80,6 +80,39 @@ def line_profile(
     return across, samples.mean(0)
 
 
+def line_continuity(image: np.ndarray, fine_nm: float, phantom: ArgoPhantom, *, trim: float = 0.1) -> float:
+    """Share of the lines' length along which they are not broken: their light is at least half of its median.
+
+    Only lines that stand alone are asked: the outer lines of every set, and the single line. At every place along a
+    line the light is what lies within half a line's width of its middle.
+
+    Args:
+        image: (ny, nx) on the fine grid of the field.
+        fine_nm: fine pixel, nm.
+        trim: fraction of the lines' length left out at each end.
+
+    Returns:
+        0 to 1; 0 for an image without light.
+    """
+    from scipy.ndimage import map_coordinates
+
+    half_length, half_width = phantom.line_length_nm * (0.5 - trim), phantom.line_width_nm / 2
+    along = np.arange(-half_length, half_length, fine_nm)
+    across = np.linspace(-half_width, half_width, max(3, round(2 * phantom.line_width_nm / fine_nm)))
+    (ny, nx), (ty, tx) = phantom.normal, phantom.direction
+    whole = total = 0
+    for line_set in phantom.sets:
+        for offset in {line_set.offsets_nm[0], line_set.offsets_nm[-1]}:
+            y = line_set.centre_nm[0] + along[:, None] * ty + (offset + across)[None, :] * ny
+            x = line_set.centre_nm[1] + along[:, None] * tx + (offset + across)[None, :] * nx
+            places = [y / fine_nm - 0.5, x / fine_nm - 0.5]
+            light = map_coordinates(np.asarray(image, float), places, order=1, mode="nearest").mean(1)
+            middle = float(np.median(light))
+            whole += int((light >= 0.5 * middle).sum()) if middle > 0 else 0
+            total += light.size
+    return whole / total
+
+
 def judge_profile(
     position: np.ndarray, profile: np.ndarray, separation_nm: float | None, reach_nm: float
 ) -> PairVerdict:

@@ -19,6 +19,12 @@ POWER_FLOOR = 1e-14  # power of a ring relative to the strongest below which flo
 SAME = 0.999  # correlation that independent noise cannot leave in every single ring
 SIGNIFICANCE = 4.0  # standard deviations by which the rings before the crossing must beat unrelated images
 
+COPIES = (
+    "the two images are not independent: they are the same up to brightness, and so agree at every detail whatever "
+    "their quality"
+)
+UNRELATED = "the two images agree no better than unrelated noise would: no detail is confirmed at any size"
+
 
 @dataclass(frozen=True, eq=False)
 class RingCorrelation:
@@ -127,59 +133,86 @@ def fourier_ring_correlation(
         if np.ptp(image) <= 4 * np.finfo(np.float32).eps * np.abs(image).max():
             return nothing("an image is constant: there is nothing in it to resolve")
 
-    frequency, cross, power_1, power_2, count, share = _ring_sums(first, second, pixel_size_nm)
-    norm = np.sqrt(power_1 * power_2)
-    heard = np.ones(count.size, bool)
-    for power in (power_1, power_2):
-        mean_power = power / count
-        heard &= mean_power > POWER_FLOOR * mean_power.max()
-    # A ring that holds rounding errors only is said to have nothing in common, rather than 0/0.
-    correlation = np.divide(cross, norm, out=np.zeros_like(norm), where=heard)
-    threshold = _threshold(criterion, count)
-    smoothed = _local_line(correlation, count)
-    resolution, finer, reason = _crossing(frequency, correlation, smoothed, threshold, count * share, heard, limit_nm)
+    frequency, cross, powers, count, share = ring_sums(first[None], second[None], pixel_size_nm)
+    correlation = ring_ratio(cross[0], powers[:, 0], count)
+    threshold = threshold_curve(criterion, count)
+    smoothed = local_line(correlation, count)
+    heard = rings_heard(powers[:, 0], count)
+    resolution, finer, reason = crossing(frequency, correlation, smoothed, threshold, count * share, heard, limit_nm)
     return RingCorrelation(
         frequency, correlation, threshold, count, resolution, reason, smoothed, criterion, limit_nm, finer
     )
 
 
-def _ring_sums(first: np.ndarray, second: np.ndarray, pixel_nm: float) -> tuple[np.ndarray, ...]:
-    """Frequencies (R,), cross power, both powers, counts, and the share of coefficients the taper leaves free."""
+def ring_sums(
+    first: np.ndarray, second: np.ndarray, pixel_size_nm: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """Fourier products of pairs of images, summed ring by ring.
+
+    Args:
+        first, second: (B, Y, X), B pairs.
+        pixel_size_nm: of all of them.
+
+    Returns:
+        frequencies (R,) in 1/nm, cross power (B, R), both powers (2, B, R), coefficients per ring (R,), and the share
+        of coefficients that the taper leaves free.
+    """
     from scipy.fft import rfft2
     from scipy.signal.windows import tukey
 
-    ny, nx = first.shape
+    n_pairs, ny, nx = first.shape
     wy, wx = tukey(ny, TAPER), tukey(nx, TAPER)
     window = wy[:, None] * wx[None, :]
     total = window.sum()
-    # The weighted mean is taken off before tapering, else the taper's own spectrum is a signal that both images share.
-    f1 = rfft2((first - (window * first).sum() / total) * window)
-    f2 = rfft2((second - (window * second).sum() / total) * window)
-    width = 1.0 / (min(ny, nx) * pixel_nm)
-    radius = np.hypot(np.fft.fftfreq(ny, pixel_nm)[:, None], np.fft.rfftfreq(nx, pixel_nm)[None, :])
+
+    def transform(images: np.ndarray) -> np.ndarray:
+        # The weighted mean is taken off before tapering, else the taper's own spectrum is a signal both images share.
+        return rfft2((images - (window * images).sum((1, 2), keepdims=True) / total) * window)
+
+    f1, f2 = transform(first), transform(second)
+    width = 1.0 / (min(ny, nx) * pixel_size_nm)
+    radius = np.hypot(np.fft.fftfreq(ny, pixel_size_nm)[:, None], np.fft.rfftfreq(nx, pixel_size_nm)[None, :])
     ring = np.floor(radius / width + 0.5).astype(np.intp)
     last = min(ny, nx) // 2
     # rfft2 keeps half of the plane: columns other than the first (and the Nyquist column of an even side) count twice.
-    twice = np.full(f1.shape[1], 2.0)
+    twice = np.full(f1.shape[2], 2.0)
     twice[0] = 1.0
     if nx % 2 == 0:
         twice[-1] = 1.0
-    weight = np.broadcast_to(twice, f1.shape)
+    weight = np.broadcast_to(twice, ring.shape)
     keep = (ring >= 1) & (ring <= last)
     index, weight = ring[keep], weight[keep]
-    f1, f2 = f1[keep], f2[keep]
+    f1, f2 = f1[:, keep], f2[:, keep]
+    size = last + 1
+    index_of_pair = (np.arange(n_pairs)[:, None] * size + index).ravel()
 
     def per_ring(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index, values * weight, minlength=last + 1)[1 : last + 1]
+        summed = np.bincount(index_of_pair, (values * weight).ravel(), minlength=n_pairs * size)
+        return summed.reshape(n_pairs, size)[:, 1:]
 
-    count = per_ring(np.ones(index.size)).astype(int)
+    count = np.bincount(index, weight, minlength=size)[1:].astype(int)
     share = ((wy**2).sum() * (wx**2).sum()) ** 2 / (ny * nx * (wy**4).sum() * (wx**4).sum())
     cross = per_ring(f1.real * f2.real + f1.imag * f2.imag)
-    powers = [per_ring(f.real**2 + f.imag**2) for f in (f1, f2)]
-    return np.arange(1, last + 1) * width, cross, powers[0], powers[1], count, share
+    powers = np.stack([per_ring(f.real**2 + f.imag**2) for f in (f1, f2)])
+    return np.arange(1, size) * width, cross, powers, count, float(share)
 
 
-def _threshold(criterion: Criterion, count: np.ndarray) -> np.ndarray:
+def ring_ratio(cross: np.ndarray, powers: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """(..., R) correlation from (..., R) cross power and (2, ..., R) powers; 0 in rings of rounding errors."""
+    norm = np.sqrt(powers[0] * powers[1])
+    # A ring that holds rounding errors only is said to have nothing in common, rather than 0/0.
+    return np.divide(cross, norm, out=np.zeros_like(norm), where=rings_heard(powers, count))
+
+
+def rings_heard(powers: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Rings whose power is more than rounding errors, in both images."""
+    mean_power = powers / count
+    floor = POWER_FLOOR * mean_power.max(-1, keepdims=True)
+    return np.asarray((mean_power > floor).all(0))
+
+
+def threshold_curve(criterion: Criterion, count: np.ndarray) -> np.ndarray:
+    """(R,) the criterion's threshold for rings of ``count`` (R,) coefficients."""
     root = np.sqrt(count)
     if criterion == "2-sigma":
         return 2.0 / np.sqrt(count / 2.0)
@@ -188,18 +221,20 @@ def _threshold(criterion: Criterion, count: np.ndarray) -> np.ndarray:
     return np.full(count.size, 1.0 / 7.0)
 
 
-def _local_line(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(R,) value at each ring of a line fitted to its neighbours by tricube weights times ring size (LOESS).
+def local_line(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(..., R) value at each ring of a line fitted to its neighbours by tricube weights times ring size (LOESS).
 
     A line rather than a mean, because a mean drags the curve's two ends towards its middle.
     """
-    reach = max(2.5, SMOOTHING * values.size)
+    from scipy.ndimage import correlate1d
+
+    reach = max(2.5, SMOOTHING * weight.size)
     half = math.ceil(reach) - 1
     step = np.arange(-half, half + 1)
     tricube = (1.0 - (np.abs(step) / reach) ** 3) ** 3
 
     def moment(data: np.ndarray, order: int) -> np.ndarray:
-        return np.convolve(data, (tricube * step**order)[::-1])[half : half + values.size]
+        return np.asarray(correlate1d(data, tricube * step**order, axis=-1, mode="constant"))
 
     weight = weight.astype(float)
     s0, s1, s2 = (moment(weight, order) for order in range(3))
@@ -207,7 +242,7 @@ def _local_line(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.clip((s2 * t0 - s1 * t1) / (s0 * s2 - s1**2), -1.0, 1.0)
 
 
-def _crossing(
+def crossing(
     frequency: np.ndarray,
     correlation: np.ndarray,
     smoothed: np.ndarray,
@@ -218,12 +253,10 @@ def _crossing(
 ) -> tuple[float | None, bool, str | None]:
     """(resolution in nm or None, whether the curve never crosses, the reason where there is none)."""
     if np.abs(correlation[heard]).min(initial=1.0) > SAME:
-        copies = "the two images are not independent: they are the same up to brightness, "
-        return None, False, copies + "and so agree at every detail whatever their quality"
+        return None, False, COPIES
     above = smoothed > threshold
-    unrelated = "the two images agree no better than unrelated noise would: no detail is confirmed at any size"
     if not above.any():
-        return None, False, unrelated
+        return None, False, UNRELATED
     # In rings of few coefficients the threshold itself may lie above one: begin where it can be passed.
     start = int(np.argmax(above))
     below = np.flatnonzero(~above[start:])
@@ -235,11 +268,11 @@ def _crossing(
     scores *= np.sqrt(np.maximum(independent[part] - 3.0, 1.0))
     weight = np.sqrt(independent[part])
     if float((weight * scores).sum() / np.sqrt((weight**2).sum())) < SIGNIFICANCE:
-        return None, False, unrelated
+        return None, False, UNRELATED
     if end == frequency.size:
         finest = f"the two images agree down to the finest detail the grid can hold: {limit_nm:.4g} nm (two pixels) or "
         return None, True, finest + "better; a larger factor would be needed to measure it"
     gap = smoothed - threshold
     fraction = gap[end - 1] / (gap[end - 1] - gap[end])
-    crossing = frequency[end - 1] + fraction * (frequency[end] - frequency[end - 1])
-    return float(1.0 / crossing), False, None
+    found = frequency[end - 1] + fraction * (frequency[end] - frequency[end - 1])
+    return float(1.0 / found), False, None

@@ -15,6 +15,7 @@ from fluosr.report import plots
 # Endings of names that carry a unit, longest first so that "adu_per_e" wins over "e".
 UNITS = {
     "adu_per_e": "ADU per photoelectron",
+    "per_um2": "per µm²",
     "photons": "photons",
     "frames": "frames",
     "percent": "%",

@@ -25,6 +25,8 @@ from fluosr.quality.resolution import RingCorrelation
 # After Okabe and Ito: colours that people with any colour vision tell apart, toned to read on white and on black.
 BLUE, ORANGE, GREEN = "#2f8fd0", "#e0751a", "#12a67c"
 INK = "#7b8490"  # contrast of 3.8 on white and 4.7 on the page's dark ground
+LINE_COLOURS = (BLUE, ORANGE, GREEN, "#b45cc9", "#c9a400", "#d6456b", "#5b6ee1", "#8a6a4a")
+LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 FIGURE_WIDTH = 1080  # CSS pixels
 CRISP = 2  # pixels drawn for each CSS pixel where the image is small enough to be shown pixel by pixel
 TALLEST = 760  # CSS pixels
@@ -40,7 +42,7 @@ class Panel:
     Args:
         image: (Y, X); pixels that are not finite are drawn in grey.
         pixel_size_nm: size of its pixel, nm. All panels of a row are drawn at one physical scale.
-        title: above the image.
+        title: above the image, in one or more lines.
         label: of the colour bar, with the unit.
         colours: name of a matplotlib colour map.
         percentiles: (low, high) percentiles of the finite values that set the contrast.
@@ -48,6 +50,7 @@ class Panel:
         reduce: how blocks of pixels are merged where the image is larger than the page: "mean" keeps the light,
             "extreme" keeps the value farthest from zero.
         scale_bar: draw the row's scale bar in this panel.
+        line: (y0, x0, y1, x1) of a line to draw over it, nm from the field's upper left corner.
     """
 
     image: np.ndarray
@@ -59,6 +62,7 @@ class Panel:
     limits: tuple[float, float] | None = None
     reduce: Literal["mean", "extreme"] = "mean"
     scale_bar: bool = False
+    line: tuple[float, float, float, float] | None = None
 
 
 def contrast(panel: Panel) -> tuple[float, float]:
@@ -115,7 +119,7 @@ class Drawing:
     note: str
 
 
-def images(panels: Sequence[Panel]) -> Drawing:
+def images(panels: Sequence[Panel], *, columns: int | None = None, one_bar: str = "") -> Drawing:
     """Panels at one physical scale, side by side, or one above the other where the field is wide.
 
     Pixels are drawn by nearest neighbour at a whole number of screen pixels wherever the finest panel fits; larger
@@ -123,23 +127,32 @@ def images(panels: Sequence[Panel]) -> Drawing:
     smaller, so that the page's size does not follow the field's.
 
     Args:
-        panels: one to four; the first sets the field (their physical sizes should agree).
+        panels: the first sets the field (their physical sizes should agree).
+        columns: panels in a row; without it all stand in one.
+        one_bar: what the panels are called together where they share limits, colours and unit: one colour bar below
+            the first then stands for all.
 
     Returns:
         The picture; its note states contrast limits and any merging, in plain words.
     """
     for crisp, share in ((CRISP, 1.0), (1, 1.0), (1, 0.7), (1, 0.5)):
-        drawing = _draw_panels(panels, crisp, share)
+        drawing = _draw_panels(panels, crisp, share, columns, one_bar)
         if len(drawing.png) <= MOST_BYTES:
             break
     return drawing
 
 
-def _draw_panels(panels: Sequence[Panel], crisp: int, share: float) -> Drawing:
+def _draw_panels(
+    panels: Sequence[Panel], crisp: int, share: float, wanted_columns: int | None, one_bar: str
+) -> Drawing:
     """``crisp`` screen pixels for a CSS pixel, in ``share`` of the page's width."""
     height_nm, width_nm = (n * panels[0].pixel_size_nm for n in panels[0].image.shape)
     wide = width_nm > 1.8 * height_nm
-    columns = 1 if wide else len(panels)
+    if wanted_columns is None:
+        columns = 1 if wide else len(panels)
+    else:
+        fitting = round(1.5 * wanted_columns * height_nm / width_nm) if wide else wanted_columns
+        columns = max(1, min(fitting, len(panels)))
     gap = 26
     room = (FIGURE_WIDTH - gap * (columns - 1)) / columns * share
     if columns == 1 and not wide:
@@ -150,31 +163,51 @@ def _draw_panels(panels: Sequence[Panel], crisp: int, share: float) -> Drawing:
     scale = math.floor(per_pixel + 1e-9) / finest if per_pixel >= 1 else 1 / (math.ceil(1 / per_pixel - 1e-9) * finest)
     box_w, box_h = max(8, round(width_nm * scale)), max(4, round(height_nm * scale))
 
-    head, foot = 30 * crisp, 62 * crisp
-    cell_w = max(box_w, 230 * crisp)
+    lines = 1 + max(panel.title.count("\n") for panel in panels)
+    head, foot, bar_foot = (
+        (30 + 15 * (lines - 1)) * crisp,
+        (8 if one_bar else 62) * crisp,
+        (58 if one_bar else 0) * crisp,
+    )
+    cell_w = max(box_w, (120 if one_bar else 230) * crisp)
     rows = math.ceil(len(panels) / columns)
-    total_w = columns * cell_w + (columns - 1) * gap * crisp
-    total_h = rows * (head + box_h + foot)
+    total_w = max(columns * cell_w + (columns - 1) * gap * crisp, 230 * crisp)
+    total_h = rows * (head + box_h + foot) + bar_foot
     figure = Figure(figsize=(total_w / 100, total_h / 100), dpi=100)
-    notes = []
+    notes = [_contrast_note(panels[0], one_bar)] if one_bar else []
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
         x0 = column * (cell_w + gap * crisp)
         y0 = total_h - row * (head + box_h + foot) - head - box_h
         axes = figure.add_axes((x0 / total_w, y0 / total_h, box_w / total_w, box_h / total_h))
-        notes.append(_draw_panel(axes, panel, scale, width_nm, height_nm, crisp))
+        if not one_bar:
+            notes.append(_contrast_note(panel, panel.title))
+        notes += _draw_panel(axes, panel, scale, width_nm, height_nm, crisp)
         axes.text(
             0, 1 + 9 * crisp / box_h, panel.title, transform=axes.transAxes, color=INK, fontsize=10.5 * crisp,
             fontweight="bold", parse_math=False,
         )  # fmt: skip
-        bar_w = max(min(box_w, 420 * crisp), 160 * crisp)
-        bar = figure.add_axes((x0 / total_w, (y0 - 20 * crisp) / total_h, bar_w / total_w, 8 * crisp / total_h))
+        if one_bar and number:
+            continue
+        bar_w = max(min(box_w, 420 * crisp), (230 if one_bar else 160) * crisp)
+        bar_y = bar_foot - 18 * crisp if one_bar else y0 - 20 * crisp
+        bar = figure.add_axes((x0 / total_w, bar_y / total_h, bar_w / total_w, 8 * crisp / total_h))
         _draw_colour_bar(bar, panel, crisp)
     return Drawing(_png(figure), math.ceil(total_w / crisp), " ".join(dict.fromkeys(notes)))
 
 
-def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_nm: float, crisp: int) -> str:
-    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what its caption must say."""
+def _contrast_note(panel: Panel, name: str) -> str:
+    low, high = contrast(panel)
+    if panel.limits is not None:
+        return f"{name}: contrast from {low:.4g} to {high:.4g}."
+    return (
+        f"{name}: contrast from {low:.3g} to {high:.3g} "
+        f"({panel.percentiles[0]:g} % to {panel.percentiles[1]:g} % percentile)."
+    )
+
+
+def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_nm: float, crisp: int) -> list[str]:
+    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what its caption must say beside contrast."""
     low, high = contrast(panel)
     block = max(1, math.floor(1 / (panel.pixel_size_nm * scale) + 1e-9))
     shown = shrink(np.asarray(panel.image, float), block, panel.reduce)
@@ -187,22 +220,24 @@ def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_
     )  # fmt: skip
     axes.set(xlim=(0, width_nm), ylim=(height_nm, 0))
     axes.axis("off")
+    if panel.line is not None:
+        _draw_line(axes, panel.line, crisp)
     if panel.scale_bar:
         _draw_scale_bar(axes, scale, width_nm, height_nm, crisp)
-    if panel.limits is not None:
-        note = f"{panel.title}: contrast from {low:g} to {high:g}."
-    else:
-        note = (
-            f"{panel.title}: contrast from {low:.3g} to {high:.3g} "
-            f"({panel.percentiles[0]:g} % to {panel.percentiles[1]:g} % percentile)."
-        )
+    notes = []
     if block > 1:
         kind = "the mean" if panel.reduce == "mean" else "the value farthest from zero"
-        note += f" {panel.title} is larger than the page: each point shows {kind} of {block} x {block} pixels."
+        notes.append(f"{panel.title} is larger than the page: each point shows {kind} of {block} x {block} pixels.")
     bad = int((~np.isfinite(panel.image)).sum())
     if bad:
-        note += f" {panel.title}: {bad} pixel(s) without a value are grey."
-    return note
+        notes.append(f"{panel.title}: {bad} pixel(s) without a value are grey.")
+    return notes
+
+
+def _draw_line(axes: Axes, line: tuple[float, float, float, float], crisp: int) -> None:
+    y0, x0, y1, x1 = line
+    outline = [withStroke(linewidth=2.6 * crisp, foreground="#000000a0")]
+    axes.plot([x0, x1], [y0, y1], color="white", linewidth=1.1 * crisp, path_effects=outline, clip_on=True)
 
 
 def _draw_scale_bar(axes: Axes, scale: float, width_nm: float, height_nm: float, crisp: int) -> None:
@@ -357,6 +392,145 @@ def ring_correlation(resolution: RingCorrelation) -> Drawing | None:
     top.spines["top"].set_color(INK)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right", bbox_to_anchor=(1, 0.98))
     return Drawing(_png(figure), 820, "")
+
+
+def profiles(distance_nm: np.ndarray, curves: Mapping[str, np.ndarray]) -> Drawing:
+    """Light along one line, all images in one plot; the first curve, the mean frame, as a filled shape behind them.
+
+    Args:
+        distance_nm: (N,) place along the line, nm.
+        curves: name -> (N,) values.
+    """
+    figure = Figure(figsize=(10.4, 3.7), dpi=100 * CRISP)
+    axes = figure.add_axes((0.075, 0.15, 0.7, 0.8))
+    for number, (name, values) in enumerate(curves.items()):
+        if number == 0:
+            axes.fill_between(distance_nm, values, color=INK, alpha=0.3, linewidth=0, label=name)
+            continue
+        colour = LINE_COLOURS[(number - 1) % len(LINE_COLOURS)]
+        style = LINE_STYLES[(number - 1) // len(LINE_COLOURS) % len(LINE_STYLES)]
+        axes.plot(distance_nm, values, color=colour, linestyle=style, linewidth=1.6, label=name)
+    axes.set(xlim=(float(distance_nm[0]), float(distance_nm[-1])), ylim=(0, None))
+    _dress(axes, "", "place along the line (nm)", "light, all areas equal (1/µm)")
+    legend = axes.legend(
+        frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return Drawing(_png(figure), 1040, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """One figure over two parameters.
+
+    Args:
+        title: what is shown.
+        values: (rows, columns); NaN where there is none.
+        better: whether "high" or "low" values are the good ones: they are drawn bright.
+        digits: format of the value written into each cell.
+    """
+
+    title: str
+    values: np.ndarray
+    better: Literal["high", "low"] = "high"
+    digits: str = ".2f"
+
+
+def heat_maps(
+    heats: Sequence[Heat], rows: tuple[str, Sequence[str]], columns: tuple[str, Sequence[str]],
+    best: tuple[int, int] | None,
+) -> Drawing:  # fmt: skip
+    """Figures over two parameters, side by side, each value written into its cell, the best cell framed.
+
+    Args:
+        heats: one to three.
+        rows, columns: a parameter's name and its values as texts.
+        best: (row, column) to frame.
+    """
+    n_rows, n_columns = len(rows[1]), len(columns[1])
+    beside = len(heats) if n_columns <= 8 else 1
+    width = FIGURE_WIDTH / beside
+    left, right, head, foot = 74, 12, 30, 46
+    cell = min(72.0, (width - left - right) / n_columns)
+    high = min(46.0, max(20.0, cell))
+    deep = math.ceil(len(heats) / beside)
+    box_h = high * n_rows
+    total_h = deep * (head + foot + box_h)
+    figure = Figure(figsize=(FIGURE_WIDTH / 100, total_h / 100), dpi=100 * CRISP)
+    for number, heat in enumerate(heats):
+        down, across = divmod(number, beside)
+        y0 = total_h - (down + 1) * (head + foot + box_h) + foot
+        axes = figure.add_axes(
+            (
+                (across * width + left) / FIGURE_WIDTH, y0 / total_h,
+                cell * n_columns / FIGURE_WIDTH, box_h / total_h,
+            )
+        )  # fmt: skip
+        _draw_heat(axes, heat, cell, best)
+        axes.set_xticks(range(n_columns), list(columns[1]))
+        axes.set_yticks(range(n_rows), list(rows[1]))
+        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+            label.set_parse_math(False)
+        _dress(axes, heat.title, columns[0], rows[0])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return Drawing(_png(figure), FIGURE_WIDTH, "")
+
+
+def _draw_heat(axes: Axes, heat: Heat, cell: float, best: tuple[int, int] | None) -> None:
+    from matplotlib.patches import Rectangle
+
+    values = np.asarray(heat.values, float)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    share = (values - low) / (high - low) if high > low else np.where(np.isfinite(values), 0.5, np.nan)
+    if heat.better == "low":
+        share = 1 - share
+    colours = colormaps["viridis"].with_extremes(bad="#8d949e40")
+    axes.imshow(np.ma.masked_invalid(share), cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    size = max(5.0, min(9.0, cell / 5.2))
+    for (row, column), value in np.ndenumerate(values):
+        text = format(value, heat.digits) if math.isfinite(value) else "none"
+        colour = INK if not math.isfinite(value) else "black" if share[row, column] > 0.55 else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+    if best is not None:
+        frame = Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.6, zorder=5)
+        frame.set_clip_on(False)
+        axes.add_patch(frame)
+
+
+def sweep_curves(
+    labels: Sequence[str], curves: Mapping[str, Sequence[float | None]], name: str, best: int | None
+) -> Drawing:
+    """Figures over one parameter, one small plot each, the best value marked.
+
+    Args:
+        labels: the parameter's values; numbers are drawn to scale, texts one after the other.
+        curves: what is shown -> one value for each label; None where there is none.
+        name: the parameter.
+        best: which value to mark.
+    """
+    numbers = [finite_number(label) for label in labels]
+    places = np.asarray(range(len(labels)) if None in numbers else numbers, float)
+    figure, cells = _grid(len(curves), height=250)
+    for (title, values), axes in zip(curves.items(), cells, strict=True):
+        y = np.array([np.nan if value is None else value for value in values], float)
+        good = np.isfinite(y)
+        axes.plot(places[good], y[good], color=BLUE, **{**_line(int(good.sum())), "marker": "o", "markersize": 4})
+        if best is not None:
+            axes.axvline(places[best], color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
+            if good[best]:
+                axes.plot([places[best]], [y[best]], "o", color=ORANGE, markersize=8, zorder=5)
+        if None in numbers:
+            axes.set_xticks(places, list(labels))
+            for label in axes.get_xticklabels():
+                label.set_parse_math(False)
+        reach = float(np.ptp(places)) or 1.0
+        axes.set_xlim(places.min() - 0.06 * reach, places.max() + 0.06 * reach)
+        _dress(axes, title, name, "")
+    return Drawing(_png(figure), _css_width(figure), "")
 
 
 def _periods(finest_nm: float) -> list[float]:

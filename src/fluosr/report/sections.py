@@ -214,6 +214,31 @@ def resolution(quality: Quality) -> str:
     return f"<p><strong>{escape(result)}</strong></p>\n{shown}"
 
 
+def other_judges(quality: Quality) -> str:
+    """What else was measured without truth, each with the reason where there is no figure."""
+    rows = []
+    found, reason = quality.local_resolution, quality.local_resolution_reason
+    figures = {} if found is None else found.describe()
+    if figures.get("median_nm") is not None:
+        span = f"{figures['finest_tenth_nm']:.0f} to {figures['coarsest_tenth_nm']:.0f} nm in the middle 80 % of blocks"
+        rows.append(("Local ring correlation", f"{figures['median_nm']:.0f} nm", span))
+    else:
+        rows.append(("Local ring correlation", "—", pieces.sentence(figures.get("reason") or reason or "")))
+    single = quality.decorrelation
+    nm = None if single is None else single.resolution_nm
+    why = quality.decorrelation_reason if single is None else single.reason
+    told = "finest detail of the image itself above its noise; it needs no halves"
+    rows.append(("Decorrelation analysis", "—" if nm is None else f"{nm:.0f} nm", told if nm else why or ""))
+    errors = quality.error_map
+    if errors is not None and errors.rsp is not None:
+        blur = "" if errors.sigma_nm is None else f", image blurred by a Gaussian of {errors.sigma_nm:.0f} nm (sd)"
+        rows.append(("Error map, RSP", f"{errors.rsp:.3f}", f"correlation with the mean frame{blur}; 1 at best"))
+        rows.append(("Error map, RSE", pieces.number(errors.rse), "root mean square error, photons per camera pixel"))
+    elif errors is not None:
+        rows.append(("Error map", "—", pieces.sentence(errors.reason or "")))
+    return pieces.table(("Other judges", "", ""), rows)
+
+
 def uncertainty(uncertainty: np.ndarray, pixel_size_nm: float) -> str:
     """The map of every fine pixel's error."""
     panel = plots.Panel(
@@ -225,6 +250,19 @@ def uncertainty(uncertainty: np.ndarray, pixel_size_nm: float) -> str:
         scale_bar=True,
     )
     return pieces.figure(plots.images([panel]), "The method's own estimate of the error of every fine pixel.")
+
+
+def maps(reconstruction: Reconstruction) -> str:
+    """The method's further images, each in the unit that its name ends in."""
+    figures = []
+    for name, image in reconstruction.maps.items():
+        panel = plots.Panel(
+            image, reconstruction.pixel_size_nm, name, pieces.unit(name) or name, colours="viridis", scale_bar=True
+        )
+        figures.append(
+            pieces.figure(plots.images([panel]), f"{name}, on the fine grid; as numbers in maps/{name}.tif.")
+        )
+    return "".join(figures)
 
 
 def choices(reconstruction: Reconstruction) -> str:

@@ -199,6 +199,7 @@ def _result(
         parameters=parameters,
         halves=None if halves is None else (halves[0], halves[1]),
         grain_nm=setup.grain_nm or None,
+        fixed_pattern=float(setup.notes.get("fixed_pattern", 1.0)),  # type: ignore[arg-type]
         significance=significance,
         uncertainty=uncertainty,
         history=curves,

@@ -17,6 +17,7 @@ import torch
 
 from fluosr.methods.base import Run
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, Setup
+from fluosr.methods.held_out import sparsest_as_good_as_best
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.solvers.mean_frame import GeneratorProblem
 
@@ -129,18 +130,3 @@ def choose(setup: Setup, run: Run) -> Choice:
         },
     )
     return choice
-
-
-def sparsest_as_good_as_best(errors: list[torch.Tensor]) -> int:
-    """Index of the first candidate whose error exceeds the best's by no more than one standard error of the difference.
-
-    Args:
-        errors: for each candidate, sparsest first, the errors at the same pixels.
-    """
-    best = min(errors, key=lambda e: float(e.mean()))
-    for index, error in enumerate(errors):
-        difference = error - best
-        spread = float(difference.std()) / max(1, difference.numel()) ** 0.5 if difference.numel() > 1 else 0.0
-        if float(difference.mean()) <= spread:
-            return index
-    return len(errors) - 1

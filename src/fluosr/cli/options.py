@@ -1,0 +1,120 @@
+"""Options that several commands share. Those of the methods are made from their parameter models."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from fluosr.methods.registry import get_method, method_names
+
+if TYPE_CHECKING:
+    from fluosr.acquisition import Acquisition
+
+Movie = Annotated[Path, typer.Argument(help="the movie, a TIFF of any kind", show_default=False)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="folder for the results")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31, help="of every random draw")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+DEFAULT_OUTPUT = Path("out")
+
+
+def input_options() -> list[inspect.Parameter]:
+    """Options that say what the movie is; the same for every command that opens one."""
+    table: list[tuple[str, Any, str]] = [
+        ("pixel_size", float, "size of a camera pixel in the sample, nm (default: the file's)"),
+        ("fwhm", float, "full width at half maximum of a Gaussian PSF, nm"),
+        ("na", float, "numerical aperture, with --wavelength, instead of --fwhm"),
+        ("wavelength", float, "emission wavelength, nm"),
+        ("psf", Path, "TIFF of a measured PSF, instead of --fwhm"),
+        ("psf_pixel_size", float, "pixel size of the measured PSF, nm (default: the file's)"),
+        ("gain", float, "camera gain, ADU per photoelectron (default: estimated)"),
+        ("offset", float, "camera offset, ADU (default: estimated)"),
+        ("read_noise", float, "camera read noise, electrons rms (default: estimated)"),
+        ("crop", str, "part of the field: y,x,height,width in pixels"),
+        ("frames", str, "part of the movie: start:stop or start:stop:step"),
+        ("time_axis", str, "axis of the file that is time, where its label says otherwise (for example Z)"),
+        ("channel", int, "channel to take, from 0, where there are several"),
+        ("z", int, "plane to take, from 0, where there are several"),
+        ("frame_interval", float, "time between frames, s (default: the file's)"),
+    ]
+    return [option(name, kind, text) for name, kind, text in table]
+
+
+def option(name: str, kind: Any, text: str, default: Any = None) -> inspect.Parameter:
+    """One option as a parameter of a command's function; None as default means not given."""
+    flag = "--" + name.replace("_", "-")
+    names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
+    annotation: Any = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def method_options() -> list[inspect.Parameter]:
+    """One option for every parameter of any method; not given means the method's own default."""
+    kinds: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    defaults: dict[str, dict[str, list[str]]] = {}  # option -> default as shown -> methods that have it
+    for method in map(get_method, method_names()):
+        for name, field in method.parameters.model_fields.items():
+            kind = _plain_kind(field.annotation)
+            # Two methods may mean different types by one name: the text then goes to the model as it is.
+            kinds[name] = kind if kinds.get(name, kind) is kind else str
+            texts.setdefault(name, field.description or "")
+            if field.default is not None:
+                defaults.setdefault(name, {}).setdefault(show_default(field.default), []).append(method.name)
+    options = []
+    for name, text in texts.items():
+        shown = defaults.get(name, {})
+        if len(shown) == 1 and len(next(iter(shown.values()))) > 2:
+            text += f" [{next(iter(shown))}]"
+        elif shown:
+            each = [f"{', '.join(methods)}: {value}" for value, methods in shown.items()]
+            text += f" [{'; '.join(each)}]"
+        options.append(option(name, kinds[name], text))
+    return options
+
+
+def _plain_kind(annotation: Any) -> Any:
+    """int from int | None; str for Literal, whose values the parameter model checks."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(a for a in get_args(annotation) if a is not type(None))
+    return str if get_origin(annotation) is Literal else annotation
+
+
+def show_default(value: Any) -> str:
+    """A default as the help says it."""
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def with_options(*groups: list[inspect.Parameter]) -> Any:
+    """Give a function that takes **options a signature with these options."""
+
+    def decorate(function: Any) -> Any:
+        kinds = typing.get_type_hints(function, include_extras=True)
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        own = [p.replace(annotation=kinds[p.name]) for p in own]
+        added = [option for group in groups for option in group]
+        parameters = sorted([*own, *added], key=lambda p: p.kind)
+        function.__signature__ = inspect.Signature(parameters)
+        function.__annotations__ = {p.name: p.annotation for p in parameters}
+        return function
+
+    return decorate
+
+
+def open_chosen(movie: Path, options: dict[str, Any]) -> Acquisition:
+    """The movie as the input options say; they are taken out of ``options``."""
+    from fluosr.io.movie import open_movie
+
+    renamed = {
+        "pixel_size": "pixel_size_nm",
+        "fwhm": "fwhm_nm",
+        "wavelength": "wavelength_nm",
+        "psf_pixel_size": "psf_pixel_size_nm",
+        "frame_interval": "frame_interval_s",
+    }
+    names = [option.name for option in input_options()]
+    return open_movie(movie, **{renamed.get(name, name): options.pop(name) for name in names})

@@ -1,0 +1,85 @@
+"""COL0RME from its two steps: the support from the covariance, the intensity on it from the mean frame."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from fluosr.methods.base import Run
+from fluosr.methods.colorme.intensity import FIRST_SMOOTHNESS, Discrepancy, IntensityProblem, fit_intensity
+from fluosr.methods.colorme.parameters import ColormeParameters
+from fluosr.methods.covariance.maker import CovarianceMaker
+from fluosr.methods.covariance.problem import CovarianceProblem
+from fluosr.solvers.fista import Fista, FistaState
+
+SHORT_FIT = 200  # iterations, for the image of a run that was stopped
+
+
+class ColormeMaker(CovarianceMaker):
+    """Sets ``background`` and ``expected``: the image is in photons."""
+
+    parameters: ColormeParameters
+    _stage = ""
+
+    def image(self, run: Run, stage: str) -> np.ndarray:
+        """(L Y, L X) photons per fine pixel and frame."""
+        problem, state, support = self.find_variances(run, stage)
+        fit = self._fit(support)
+        noise = self._noise_variance(problem, state.point)
+        blocks, search = fit_intensity(fit, self._target(noise), run, stage + " intensity")
+        self._record(noise, search)
+        return self._shown(fit, blocks)
+
+    def image_so_far(self) -> np.ndarray | None:
+        """The last variances' support, and a short fit on it."""
+        found = self.variances_so_far()
+        if found is None:
+            return None
+        fit = self._fit(found[1])
+        fit.smooth(FIRST_SMOOTHNESS)
+        state, fista = FistaState.start(fit.start()), Fista(fit)
+        for _ in range(SHORT_FIT):
+            fista.advance(state)
+        return self._shown(fit, state.point)
+
+    def _fit(self, support: torch.Tensor) -> IntensityProblem:
+        return IntensityProblem(self.pairs, support, torch.as_tensor(self.frames.mean, device=support.device))
+
+    def _noise_variance(self, problem: CovarianceProblem, variances: torch.Tensor) -> float:
+        """A frame's own noise, mean over the pixels, photons squared.
+
+        Counting photons and reading them out. The published value is s, what the variances found leave of the frames':
+        too much where the penalty holds the variances down, and too little where they took the photons' noise for
+        structure.
+        """
+        if self.parameters.noise_target == "frame":
+            return problem.noise_variance(variances)
+        return float(self._movie.noise_variance(self.frames.mean).mean())
+
+    def _target(self, noise: float) -> float:
+        """|residual|^2 that noise explains, photons squared.
+
+        What the emitters do is in x, which is their mean over these very frames; what is left is noise, and in the mean
+        of K frames its variance is a K-th. The published target is that of a single frame: the fit smooths too much.
+        """
+        frames = 1 if self.parameters.noise_target == "frame" else self.frames.count
+        return math.prod(self.grid.field_shape) * noise / frames
+
+    def _record(self, noise: float, search: Discrepancy) -> None:
+        why = "the fit misses the mean frame by as much as its noise does"
+        if not search.reached and math.isnan(search.low[0]):
+            why = "with less the fit hardly comes nearer to the mean frame, which its support cannot quite explain"
+        elif not search.reached:
+            why = "with more the fit hardly goes further from the mean frame: even a smooth image explains it"
+        self.choices["smoothness of the image (mu)"] = {"value": math.exp(search.place), "why": why}
+        self.choices["noise variance, photons^2"] = {
+            "value": noise,
+            "why": "of a frame, mean over the pixels",
+        }
+
+    def _shown(self, fit: IntensityProblem, blocks: list[torch.Tensor]) -> np.ndarray:
+        self.background = blocks[1].cpu().numpy().astype(np.float32)
+        self.expected = fit.expected(blocks).cpu().numpy().astype(np.float32)
+        return self.cropped(blocks[0])

@@ -1,0 +1,21 @@
+"""What COL0RME can be told beyond what every covariance method can."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fluosr.methods.covariance.parameters import CovarianceParameters
+
+
+class ColormeParameters(CovarianceParameters):
+    """The support's penalty, and what the intensity on it has to reach."""
+
+    restarts: int = Field(
+        0, ge=0, le=100, description="of CEL0, from the midpoints between each point found and its nearest neighbour"
+    )
+    noise_target: Literal["mean", "frame"] = Field(
+        "mean",
+        description="the fit misses the mean frame by the mean frame's noise, or by a single frame's (published)",
+    )
