@@ -40,7 +40,7 @@ def srrf() -> list[Table]:
 
 def sofi() -> list[Table]:
     """Cumulants beside pysofi."""
-    table = Table("SOFI", peers_sofi.AGREEMENT_COLUMNS)
+    table = Table("SOFI", ("quantity", "peer", "largest relative difference", "bar"))
     table.rows = peers_sofi.agreement_rows(environment(peers_sofi.REQUIREMENTS))
     return [table]
 

@@ -1,6 +1,6 @@
 """CPU time and memory beside the programs that people use for the same work, with equal settings.
 
-    python benchmarks/peers_speed.py [--frames 20] [--repeats 3] [--only srrf,sofi,colorme]
+    python benchmarks/peers_speed.py [--frames 100] [--repeats 3] [--only srrf,sofi,colorme]
 
 Each peer is installed into an environment of its own under ``benchmarks/.peers``; one that cannot be is told and left
 out. A family of methods enters with one function in :data:`FAMILIES` that gives its tables.
@@ -39,8 +39,10 @@ def srrf(options: argparse.Namespace) -> list[Table]:
 
 def sofi(options: argparse.Namespace) -> list[Table]:
     """Cumulants beside pysofi."""
-    row = [*peers_sofi.speed_row(environment(peers_sofi.REQUIREMENTS)), peers_sofi.LEAST_SPEEDUP]
-    return [Table("SOFI", COLUMNS, NOTE, [row])]
+    python = environment(peers_sofi.REQUIREMENTS)
+    movies = [peers_sofi.bright_movie(count) for count in (500, 2000)]
+    rows = [[*peers_sofi.speed_row(python, movie, options.repeats), peers_sofi.LEAST_SPEEDUP] for movie in movies]
+    return [Table("SOFI", COLUMNS, NOTE, rows)]
 
 
 def colorme(options: argparse.Namespace) -> list[Table]:
@@ -54,7 +56,7 @@ FAMILIES: dict[str, Callable[[argparse.Namespace], list[Table]]] = {"srrf": srrf
 def main() -> None:
     """Print and store the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default=",".join(FAMILIES))
     options = parser.parse_args()
