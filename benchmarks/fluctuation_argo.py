@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +26,7 @@ from fluosr.simulate.argo import ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
 
 CACHE = RESULTS / "fluctuation_argo.cells.json"
+ROOMS = ("optics", "solvers", "networks", "corrections", "methods", "simulate", "quality")
 PHOTONS = 30.0
 LINE_NM = 100.0
 
@@ -39,7 +43,7 @@ class Case:
     @property
     def key(self) -> str:
         """What it is cached under."""
-        return f"{fluosr.__version__} {self.name} seed {self.seed}"
+        return f"{code()} {self.method} {dict(self.parameters)} seed {self.seed}"
 
     @property
     def name(self) -> str:
@@ -47,11 +51,22 @@ class Case:
         return self.label or self.method
 
 
+@cache
+def code() -> str:
+    """Of everything that a cell depends on: cells of other code are run anew."""
+    source = Path(fluosr.__file__).parent
+    files = sorted(path for room in ROOMS for path in (source / room).rglob("*.py"))
+    files += [source / f"{name}.py" for name in ("camera", "emitters", "forward", "acquisition", "statistics")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
 def variants() -> list[tuple[str, tuple[tuple[str, Any], ...], str]]:
     """Every method at its defaults, and the variants that are published as methods of their own."""
     more = [
         ("sofi", (("order", 4),), "sofi, order 4"),
         ("colorme", (("penalty", "cel0"),), "colorme, CEL0"),
+        ("colorme", (("penalty", "tv"),), "colorme, TV"),
+        ("colorme", (("support_radius_nm", 0.0),), "colorme, support as found"),
     ]
     return [(name, (), "") for name in method_names()] + more
 
@@ -166,7 +181,10 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         for key, cell in pool.imap_unordered(run, missing):
             cells[key] = cell
-            CACHE.write_text(json.dumps(cells, indent=1) + "\n")
+            if "error" in cell:
+                print(key, cell["error"], flush=True)
+                continue
+            CACHE.write_text(json.dumps({k: c for k, c in cells.items() if "error" not in c}, indent=1) + "\n")
             print(key, {k: v for k, v in cell.items() if k != "found_nm"}, flush=True)
     store(
         "fluctuation_argo",

@@ -19,6 +19,7 @@ from typer.main import get_command
 
 import fluosr as package
 from fluosr import checkpoint, cli, doctor
+from fluosr.errors import OutputError
 from fluosr.io.write import write_movie, write_tiff
 from fluosr.methods.registry import get_method, method_names
 from tests.commands import contents, fluosr
@@ -461,3 +462,45 @@ def test_doctor_fails_where_something_is_missing(monkeypatch: pytest.MonkeyPatch
     found = fluosr("doctor")
     assert found.code == 1
     assert "WRONG a-package-that-is-not-there" in found.out
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_output_without_a_name_is_refused(here: Path) -> None:
+    write_movie(here / "movie.tif", frames_of(light_of(CROSS)), 50, np.uint16, 100.0, None)
+    done = fluosr("reconstruct", "movie.tif", "--fwhm", "300", "--method", "mean", "--output", "")
+    assert done.code == 2 and "no folder was named" in done.err
+    assert [path.name for path in here.iterdir()] == ["movie.tif"]
+
+
+def test_a_simulation_overwrites_nothing_but_a_simulation(here: Path) -> None:
+    (here / "argo-truth.ome.tif").write_bytes(b"mine")
+    command = ("simulate", "argo", "--separations", "120", "--frames", "2", "--output", "argo.tif")
+    done = fluosr(*command)
+    assert done.code == 1 and "no earlier simulation" in done.err
+    assert (here / "argo-truth.ome.tif").read_bytes() == b"mine"
+    (here / "argo-truth.ome.tif").unlink()
+    assert fluosr(*command).code == 0
+    assert fluosr(*command).code == 0
+
+
+def test_a_name_that_is_not_utf_8_is_no_obstacle(here: Path) -> None:
+    name = b"m\xfcvie.tif".decode("utf-8", "surrogateescape")
+    try:
+        write_movie(here / name, frames_of(light_of(CROSS)), 50, np.uint16, 100.0, None)
+    except (OSError, UnicodeError, OutputError):
+        pytest.skip("this file system takes no such names")
+    done = fluosr("reconstruct", name, "--fwhm", "300", "--method", "mean", "--factor", "2")
+    assert done.code == 0, done.err
+    assert json.loads((here / "out" / "run.json").read_text(encoding="utf-8"))["method"] == "mean"
+
+
+def test_a_wavelength_in_micrometres_is_named(here: Path) -> None:
+    write_movie(here / "movie.tif", frames_of(light_of(CROSS)), 50, np.uint16, 100.0, None)
+    done = fluosr("reconstruct", "movie.tif", "--na", "1.4", "--wavelength", "0.525")
+    assert done.code != 0 and "--wavelength 525" in done.err

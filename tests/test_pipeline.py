@@ -465,3 +465,20 @@ def test_notes_on_the_call_stand_before_the_warnings(tmp_path: Path) -> None:
     result = run_quickly(cross_movie(), tmp_path, notes=["--generator-steps has no effect without --discriminator."])
     assert result.reconstruction.warnings[0].startswith("--generator-steps has no effect")
     assert json.loads((tmp_path / "run.json").read_text())["warnings"][0].startswith("--generator-steps")
+
+
+def test_a_stopped_run_is_not_lost_to_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / checkpoint.FILE_NAME).write_bytes(b"hours of computing")
+    made = run_to_folder(cross_movie(), tmp_path, method="mean", make_report=False)
+    assert (tmp_path / checkpoint.KEPT_NAME).read_bytes() == b"hours of computing"
+    assert any(checkpoint.KEPT_NAME in warning for warning in made.reconstruction.warnings)
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    from fluosr.io.lock import only_run_in
+
+    assert fcntl
+    with only_run_in(tmp_path), pytest.raises(OutputError, match="another run is writing"):
+        run_to_folder(cross_movie(), tmp_path, method="mean", make_report=False)
+    assert run_to_folder(cross_movie(), tmp_path, method="mean", make_report=False).reconstruction.finished

@@ -306,3 +306,13 @@ def test_model_3_fluctuates_a_little_and_is_seen_to() -> None:
     frames = np.stack([np.rint(f) for f in movie.frames()]).astype(np.uint16)
     opened = movie_of(frames, gain=4.0, offset=100.0, read_noise=0.5)
     assert gather(opened).fluctuation_significance(np.ones(frames.shape[1:], bool)) > 4
+
+
+def test_a_movie_that_bleaches_or_ends_in_the_dark_has_no_black_frames() -> None:
+    light = light_of(CROSS, background=3.0)
+    level = np.exp(-np.arange(60) / 10.0)
+    level[50:] = 0.0
+    frames = np.random.default_rng(0).poisson(light * level[:, None, None]).astype(np.uint16)
+    assert not gather(movie_of(frames)).black_frames().any()
+    frames[20] = 0
+    assert list(np.flatnonzero(gather(movie_of(frames)).black_frames())) == [20]

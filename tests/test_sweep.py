@@ -266,3 +266,58 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no parameter"):
         sweep_quickly(cross_movie(), tmp_path / "o", "radius=2")
     assert contents(tmp_path) == {"cells/mine.txt": b"mine"}
+
+
+def test_a_best_run_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    sweep_quickly(cross_movie(), output, "factor=1")
+    with monkeypatch.context() as broken:
+
+        def fails(*args: Any, **options: Any) -> None:
+            raise OutputError("no room")
+
+        broken.setattr(sweeping, "run_to_folder", fails)
+        failed = sweep_quickly(cross_movie(), output, "factor=2", resume=True)
+    assert failed.best_run is not None and "no room" in failed.best_run
+    assert not record_of(output)["best"]["finished"]
+    again = sweep_quickly(cross_movie(), output, "factor=2", resume=True)
+    assert again.best_run is not None and "best/" in again.best_run
+    assert json.loads((output / "best" / "run.json").read_text(encoding="utf-8"))["parameters"]["factor"] == 2
+
+
+def test_a_stop_while_the_last_cell_is_judged_is_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, asked = sweeping.judge_cell, []
+
+    def interrupted(*args: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return judge(*args)
+
+    monkeypatch.setattr(sweeping, "judge_cell", interrupted)
+    found = sweep_quickly(cross_movie(), tmp_path / "out", "factor=1|2")
+    assert found.stopped and found.best_run is not None and "--resume" in found.best_run
+
+
+def test_nothing_of_an_earlier_sweep_lies_beside_a_new_one(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    sweep_quickly(cross_movie(), output, "factor=1|2")
+    (output / "best" / "note.txt").write_text("mine")
+    noise = movie_of(frames_of(np.full((16, 18), 20.0)))
+    found = sweep_quickly(noise, output, "factor=3")
+    assert found.nothing_here and found.best is None
+    assert [path.name for path in (output / "best").iterdir()] == ["note.txt"]
+    assert [path.name for path in (output / "cells").iterdir()] == ["factor-3.ome.tif"]
+
+
+def test_halves_that_share_the_cameras_pattern_have_no_resolution() -> None:
+    from dataclasses import replace
+
+    import fluosr as package
+
+    made = package.reconstruct(cross_movie(), "mean", factor=2)
+    assert sweeping.judge_cell(made, {}).resolution_nm is not None
+    cell = sweeping.judge_cell(replace(made, fixed_pattern=3.0), {})
+    assert (
+        cell.resolution_nm is None and cell.resolution_reason is not None and "fixed pattern" in cell.resolution_reason
+    )

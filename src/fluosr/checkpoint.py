@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 FILE_NAME = "checkpoint.safetensors"
+KEPT_NAME = f"earlier-{FILE_NAME}"  # of a stopped run that a new one was begun over
 States = dict[str, dict[str, "torch.Tensor"]]
 
 MOST_DIFFERENCES = 6  # named in an error; the first few tell what happened
@@ -119,6 +121,21 @@ def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 def _in_words(text: str | None) -> str:
     text = "absent" if text is None else IN_WORDS.get(text, text.strip('"'))
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def keep_aside(folder: Path) -> bool:
+    """Give the checkpoint of a stopped run another name, so that a new run does not overwrite it; False: there is none.
+
+    Raises:
+        OutputError: it cannot be renamed.
+    """
+    if not (folder / FILE_NAME).exists():
+        return False
+    try:
+        os.replace(folder / FILE_NAME, folder / KEPT_NAME)
+    except OSError as error:
+        raise OutputError(f"cannot rename {folder / FILE_NAME}: {error.strerror}.") from error
+    return True
 
 
 def remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import OutputError, UsageError
+from fluosr.io.lock import only_run_in
 from fluosr.io.write import write_json, write_ome_tiff, write_tiff
 from fluosr.machine import peak_memory_mb
 from fluosr.methods.base import Method, MethodParameters, Run
@@ -30,6 +31,10 @@ from fluosr.reconstruction import Reconstruction
 from fluosr.report.page import write_report
 
 OUTPUTS = ("reconstruction.ome.tif", "background.tif", "mean.tif", "run.json", "report.html", checkpoint.FILE_NAME)
+STOPPED_RUN_KEPT = (
+    f"A stopped run lay in this folder. Without --resume a new one began; what the other had computed is kept as "
+    f"{checkpoint.KEPT_NAME}: rename it to {checkpoint.FILE_NAME} to go on with it."
+)
 MAPS = "maps"  # folder for a method's further images, one TIFF each
 MAP_NAME = re.compile(r"[A-Za-z0-9]\w{0,99}", re.ASCII)
 
@@ -81,7 +86,8 @@ def reconstruct(
 def idle_parameters(method: Method, values: MethodParameters, given: Iterable[str]) -> list[str]:
     """Which of the parameters given change nothing, because the one that they need is off; a sentence for each.
 
-    A parameter model declares it on the field: ``Field(1, json_schema_extra={"needs": "discriminator"})``.
+    A parameter model declares it on the field: ``Field(1, json_schema_extra={"needs": "discriminator"})``, or
+    ``{"needs": {"penalty": "cel0"}}`` where a value is needed.
 
     Args:
         method: whose parameters they are.
@@ -92,10 +98,18 @@ def idle_parameters(method: Method, values: MethodParameters, given: Iterable[st
     for name in given:
         extra = method.parameters.model_fields[name].json_schema_extra
         needed = extra.get("needs") if isinstance(extra, dict) else None
-        if isinstance(needed, str) and not getattr(values, needed):
-            option, other = (f"--{text.replace('_', '-')}" for text in (name, needed))
-            sentences.append(f"{option} has no effect without {other}.")
+        wanted = needed if isinstance(needed, dict) else {needed: True} if isinstance(needed, str) else {}
+        for other, value in wanted.items():
+            if getattr(values, other) == value:
+                continue
+            with_value = "" if value is True else f" {value}"
+            sentences.append(f"{as_option(name)} has no effect without {as_option(other)}{with_value}.")
     return sentences
+
+
+def as_option(name: str) -> str:
+    """A parameter as the command line calls it."""
+    return f"--{name.replace('_', '-')}"
 
 
 def choose_device(wanted: str) -> str:
@@ -158,41 +172,44 @@ def run_to_folder(
     chosen = get_method(method)
     values = parameters or chosen.build()
     check_output(output, acquisition)
-    run = run or Run()
-    run.seed, run.device = seed, choose_device(device)
-    facts = facts_of(acquisition, method, values, seed, run.device)
-    earlier_s: tuple[float, ...] = ()
-    if resume:  # without it, an older checkpoint stays until this run writes its own
-        kept = checkpoint.load(output, facts)
-        run.states, earlier_s = kept.states, kept.legs_s
-    started, clock = datetime.now(UTC), time.perf_counter()
+    with only_run_in(output):
+        run = run or Run()
+        run.seed, run.device = seed, choose_device(device)
+        facts = facts_of(acquisition, method, values, seed, run.device)
+        earlier_s: tuple[float, ...] = ()
+        if not resume and checkpoint.keep_aside(output):
+            notes = [*notes, STOPPED_RUN_KEPT]
+        if resume:
+            kept = checkpoint.load(output, facts)
+            run.states, earlier_s = kept.states, kept.legs_s
+        started, clock = datetime.now(UTC), time.perf_counter()
 
-    def legs_s() -> tuple[float, ...]:
-        return (*earlier_s, round(time.perf_counter() - clock, 2))
+        def legs_s() -> tuple[float, ...]:
+            return (*earlier_s, round(time.perf_counter() - clock, 2))
 
-    run.on_checkpoint = lambda states: checkpoint.save(output, checkpoint.Checkpoint(states, legs_s()), facts)
-    with stop_on_signals(run):
-        reconstruction = chosen.load()(acquisition, values, run)
-        reconstruction.warnings[:0] = notes
-        # From here on a first Ctrl-C comes too late to save time: what was computed is judged and written.
-        quality = judge(reconstruction)
-        record = describe_run(acquisition, reconstruction, quality)
-        record |= {
-            "seed": seed,
-            "device": run.device,
-            "threads": _threads(),
-            "command": command,
-            "started": started.isoformat(timespec="seconds"),
-            "resumed": resume,
-            "time_s": round(sum(legs := legs_s()), 2),
-            "legs_s": legs,  # of a leg that was stopped, until its last checkpoint
-            "peak_memory_mb": round(peak_memory_mb(), 1),
-        }
-        result = Result(reconstruction, quality, record)
-        write_result(result, acquisition, output, make_report=make_report)
-        if reconstruction.finished:
-            checkpoint.remove(output)
-        return result
+        run.on_checkpoint = lambda states: checkpoint.save(output, checkpoint.Checkpoint(states, legs_s()), facts)
+        with stop_on_signals(run):
+            reconstruction = chosen.load()(acquisition, values, run)
+            reconstruction.warnings[:0] = notes
+            # From here on a first Ctrl-C comes too late to save time: what was computed is judged and written.
+            quality = judge(reconstruction)
+            record = describe_run(acquisition, reconstruction, quality)
+            record |= {
+                "seed": seed,
+                "device": run.device,
+                "threads": _threads(),
+                "command": command,
+                "started": started.isoformat(timespec="seconds"),
+                "resumed": resume,
+                "time_s": round(sum(legs := legs_s()), 2),
+                "legs_s": legs,  # of a leg that was stopped, until its last checkpoint
+                "peak_memory_mb": round(peak_memory_mb(), 1),
+            }
+            result = Result(reconstruction, quality, record)
+            write_result(result, acquisition, output, make_report=make_report)
+            if reconstruction.finished:
+                checkpoint.remove(output)
+            return result
 
 
 def facts_of(
@@ -239,6 +256,16 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
             (output / MAPS / f"{name}.tif").unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot delete the maps of an earlier run in {output / MAPS}: {error.strerror}.") from error
+
+
+def remove_result(folder: Path) -> None:
+    """Delete what :func:`run_to_folder` left in a folder, if anything, and nothing else; an empty folder goes too."""
+    maps = [f"{MAPS}/{name}.tif" for name in _maps_of(folder)]
+    for name in (*maps, *OUTPUTS):
+        (folder / name).unlink(missing_ok=True)
+    for emptied in (folder / MAPS, folder):
+        with suppress(OSError):  # not there, or somebody keeps something in it
+            emptied.rmdir()
 
 
 def _maps_of(output: Path) -> set[str]:

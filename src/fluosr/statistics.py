@@ -21,6 +21,9 @@ FEWEST_PIXELS = 64  # likewise
 MAXIMUM_PIXELS = 65_536  # likewise
 
 
+BLACK, BLACK_REACH = 0.1, 8  # share of its neighbours' light that a black frame has at the most; frames
+
+
 @dataclass(frozen=True, eq=False)
 class MovieStatistics:
     """Sufficient statistics of a movie, gathered in one pass, a bounded number of bytes at a time.
@@ -94,6 +97,15 @@ class MovieStatistics:
         """
         fast = self._fast_excess(read_noise_e)
         return fast if drifting else max(fast, self._slow_excess(read_noise_e, fast, used))
+
+    def black_frames(self) -> np.ndarray:
+        """(T,) bool: frames with less than a tenth of the light that frames shortly before and after them have."""
+        from scipy.ndimage import maximum_filter1d
+
+        reach = BLACK_REACH
+        before = maximum_filter1d(self.trace, reach + 1, origin=reach // 2, mode="nearest")
+        after = maximum_filter1d(self.trace, reach + 1, origin=-(reach // 2), mode="nearest")
+        return self.trace < BLACK * np.minimum(before, after)
 
     def fluctuation_significance(self, used: np.ndarray) -> float:
         """Standard deviations by which neighbouring pixels change together from frame to frame; 0 without fluctuations.

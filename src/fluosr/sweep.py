@@ -8,9 +8,10 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,11 +21,10 @@ from fluosr.errors import CheckpointError, ReconstructionInterrupted, UsageError
 from fluosr.io.write import write_json, write_ome_tiff, write_text
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.registry import get_method
-from fluosr.pipeline import check_output, choose_device, facts_of, run_to_folder, stop_on_signals
-from fluosr.quality.error_map import error_map
+from fluosr.pipeline import check_output, choose_device, facts_of, remove_result, run_to_folder, stop_on_signals
+from fluosr.quality.judge import mean_frame_error_map, ring_resolution
 from fluosr.quality.qnr import resolution_and_fidelity
 from fluosr.quality.residuals import residual_map
-from fluosr.quality.resolution import fourier_ring_correlation
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.report.compare_page import as_density
 from fluosr.report.plots import shrink
@@ -85,6 +85,8 @@ def sweep(
     if resume:
         kept = _earlier(output, facts)
         _take_finished(cells, kept, output)
+    else:
+        _clear(output)
     left = [number for number, cell in enumerate(cells) if cell.state != "finished"]
     shape = " x ".join(f"{n} of {name}" for n, name in zip(plan.shape, plan.names, strict=True))
     tell(f"{len(cells)} cells ({shape})" + (f", {len(left)} of them left." if resume else "."))
@@ -107,7 +109,7 @@ def sweep(
                 made = chosen.load()(acquisition, plan.cells[number], shared)
                 if not made.finished:
                     break
-                cells[number] = judge_cell(made, acquisition, cell.varied)
+                cells[number] = judge_cell(made, cell.varied)
                 write_ome_tiff(_image_of(output, cell), made.image, made.pixel_size_nm, cell.title)
             except ReconstructionInterrupted:
                 break
@@ -123,11 +125,11 @@ def sweep(
         found = score(method, plan, cells)
         record(found)
         _write_page(found, acquisition, output, page, command_of)
-        if found.best is not None and not found.stopped and not shared.stop_requested:
+        if found.best is not None and not found.stopped:
             shared.states, shared.on_estimate = {}, None
-            finished, words = _run_best(found, plan, acquisition, output, shared, kept, method, command_of)
-            found = replace(found, best_run=words, stopped=not finished)
-            record(found, finished)
+            state, words = _run_best(found, plan, acquisition, output, shared, kept, method, command_of)
+            found = replace(found, best_run=words, stopped=state == "stopped")
+            record(found, state == "finished")
             _write_page(found, acquisition, output, page, command_of)
     return found
 
@@ -149,19 +151,17 @@ def _in_time(seconds: float) -> str:
     return duration(max(1.0, round(seconds))).replace(".0 s", " s")
 
 
-def judge_cell(made: Reconstruction, acquisition: Acquisition, varied: dict[str, Any]) -> Cell:
+def judge_cell(made: Reconstruction, varied: dict[str, Any]) -> Cell:
     """The figures of one cell.
 
-    The resolution is that of the ring correlation whatever the residuals say, since fidelity has its own figure here;
-    as in every judgement it is never finer than the image's grains, and there is none without evidence of structure.
+    The resolution is that of the ring correlation whatever the residuals say, since fidelity has its own figure here.
     """
-    resolution, reason = _resolution(made)
-    # As in every judgement: what is left of the mean frame without its background and without dead pixels.
-    reference = np.asarray(made.mean, float) - made.background
-    dead = ~np.isfinite(made.standard_error)
-    if not dead.all():
-        reference[dead] = np.nan
-    fidelity = error_map(reference, made.image, acquisition.pixel_size_nm)
+    found, reason = ring_resolution(made)
+    resolution = None
+    if found is not None:
+        resolution = found.limit_nm if found.finer_than_grid else found.resolution_nm
+        reason = "down to the grid's limit" if found.finer_than_grid else found.reason
+    fidelity = mean_frame_error_map(made)
     return Cell(
         varied,
         "finished",
@@ -173,21 +173,6 @@ def judge_cell(made: Reconstruction, acquisition: Acquisition, varied: dict[str,
         residual_map(made).rms,
         warnings=list(map(str, made.warnings)),
     )
-
-
-def _resolution(made: Reconstruction) -> tuple[float | None, str | None]:
-    if made.significance is not None and made.significance < NOTHING_HERE:
-        return None, "no evidence of structure"
-    if made.halves is None:
-        return None, "the method made no halves to compare"
-    found = fourier_ring_correlation(*made.halves, made.pixel_size_nm)
-    nm = found.limit_nm if found.finer_than_grid else found.resolution_nm
-    if nm is None:
-        return None, found.reason
-    grain = made.grain_nm or 0.0
-    if found.finer_than_grid and grain <= nm:
-        return nm, "down to the grid's limit"
-    return max(nm, grain), None
 
 
 def score(method: str, plan: Plan, cells: Sequence[Cell]) -> Sweep:
@@ -218,15 +203,17 @@ def _run_best(
     kept: Mapping[str, Any],
     method: str,
     command_of: Callable[[Mapping[str, Any]], list[str]] | None,
-) -> tuple[bool, str]:
-    """Whether the best cell's full run is done, and a sentence about it."""
+) -> tuple[Literal["finished", "stopped", "failed"], str]:
+    """What became of the best cell's full run, and a sentence about it."""
     assert found.best is not None
     folder, varied = output / BEST, found.cells[found.best].varied
     words = "Its full run, with report, is in best/."
     earlier = kept.get("best") or {}
     same = isinstance(earlier, dict) and _key(earlier.get("parameters")) == _key(varied)
-    if same and earlier.get("finished") and (folder / "run.json").exists():
-        return True, words
+    if same and earlier.get("finished") and _ran_with(folder, varied):
+        return "finished", words
+    if run.stop_requested:
+        return "stopped", "Its full run has not begun; --resume goes on."
     options: dict[str, Any] = {
         "method": method, "parameters": plan.cells[found.best], "seed": run.seed, "device": run.device, "run": run,
         "command": command_of(varied) if command_of else None,
@@ -238,12 +225,30 @@ def _run_best(
         except CheckpointError:  # of another cell
             result = run_to_folder(acquisition, folder, **options)
     except ReconstructionInterrupted:
-        return False, "Its full run was stopped; --resume goes on."
+        return "stopped", "Its full run was stopped; --resume goes on."
     except Exception as error:
-        return True, f"Its full run failed: {in_words(error)}"
+        return "failed", f"Its full run failed: {in_words(error)}"
     if not result.reconstruction.finished:
-        return False, "Its full run, in best/, was stopped before its end; --resume goes on."
-    return True, words
+        return "stopped", "Its full run, in best/, was stopped before its end; --resume goes on."
+    return "finished", words
+
+
+def _ran_with(folder: Path, varied: Mapping[str, Any]) -> bool:
+    """The folder holds a run with these values; where one was left to the method, any."""
+    try:
+        ran = json.loads((folder / "run.json").read_text(encoding="utf-8"))["parameters"]
+        return all(value is None or ran[name] == value for name, value in varied.items())
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _clear(output: Path) -> None:
+    """Remove the pictures and the best run of an earlier sweep, which would look like this one's."""
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        for row in json.loads((output / "sweep.json").read_text(encoding="utf-8"))["cells"]:
+            name = Path(row["image"]).name
+            (output / "cells" / name).unlink(missing_ok=True)
+    remove_result(output / BEST)
 
 
 def _earlier(output: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,3 +129,61 @@ def test_steady_light_says_nothing_to_methods_that_live_on_fluctuations(name: st
     found = reconstruct(name, frames_of(light_of(CROSS, background=3.0), 200), **parameters)
     assert any("Nothing here for this method" in warning for warning in found.warnings)
     assert judge(found).resolution is None and judge(found).decorrelation is None
+
+
+def test_a_lag_longer_than_a_bleaching_block_still_sees_the_emitters() -> None:
+    light = light_of(CROSS, background=3.0)
+    level = np.exp(-np.arange(600) / 400.0) * np.where(np.arange(600) % 100 < 50, 1.8, 0.2)
+    frames = np.random.default_rng(0).poisson(light * level[:, None, None]).astype(np.uint16)
+    found = reconstruct("sofi", frames, kind="auto", order=3, lag=50, drift=False, halves=False)
+    assert found.image.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "n_frames", "parameters"),
+    [
+        ("sofi", 100, {"kind": "auto", "order": 4, "lag": 20}),
+        ("sacd", 7, {}),
+        ("srrf", 14, {"temporal": "TRAC4"}),
+        ("esrrf", 7, {"temporal": "TAC2"}),
+        ("fluogan", 3, {}),
+    ],
+)
+def test_frames_that_suffice_for_a_picture_but_not_for_two_give_no_halves(
+    name: str, n_frames: int, parameters: dict[str, Any]
+) -> None:
+    frames = frames_of(light_of(CROSS, background=3.0), n_frames, blinking=True)
+    found = reconstruct(name, frames, drift=False, **parameters)
+    assert found.halves is None
+    assert any("Half of the frames are too few" in warning for warning in found.warnings)
+    assert_sound(found)
+
+
+def test_a_penalty_that_takes_all_light_is_not_taken_for_a_picture() -> None:
+    found = reconstruct("sparse", frames_of(light_of(CROSS, background=3.0)), sparsity=1e6, halves=False)
+    assert not found.image.any()
+    assert found.significance is not None and found.significance <= 0
+    assert any("holds no light" in warning for warning in found.warnings)
+
+
+def test_a_threshold_that_was_given_is_not_blamed_on_the_sample() -> None:
+    frames = frames_of(light_of(CROSS, background=3.0), blinking=True)
+    found = reconstruct("colorme", frames, sparsity=1e9, halves=False)
+    assert any("threshold that was given" in warning for warning in found.warnings)
+    assert not any("seen to fluctuate" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_offset_above_all_light_is_called_so(name: str) -> None:
+    frames = frames_of(light_of(CROSS, background=3.0)) + 100
+    options = {"factor": 3} | FEW.get(name, {}) | {"drift": False, "halves": False}
+    found = fluosr.reconstruct(movie_of(frames, offset=1e4), name, **options)
+    assert any("offset lies above all light" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", ["fluogan", "mean", "sofi"])
+def test_black_frames_between_bright_ones_are_named(name: str) -> None:
+    frames = frames_of(light_of(CROSS, background=3.0), 60)
+    frames[1::2] = 0
+    found = reconstruct(name, frames, drift=False, halves=False)
+    assert any("29 of 60 frames are black" in warning for warning in found.warnings)  # the last has none after

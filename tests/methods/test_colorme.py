@@ -155,7 +155,9 @@ def test_what_is_kept_does_not_grow_with_the_frames() -> None:
 @pytest.mark.parametrize("penalty", ["l1", "cel0", "reweighted"])
 def test_two_emitters_closer_than_the_psf_is_wide_are_told_apart(penalty: Penalty) -> None:
     points = [(8.0, 7.9, 400.0), (8.0, 10.1, 400.0)]  # 220 nm, the PSF 300
-    found = fluosr.reconstruct(movie_of(independent_movie(points, 400)), "colorme", penalty=penalty, **PLAIN)
+    found = fluosr.reconstruct(
+        movie_of(independent_movie(points, 400)), "colorme", penalty=penalty, support_radius_nm=0.0, **PLAIN
+    )
     clumps, count = label(gaussian_filter(found.image, 0.7) > 0.1 * gaussian_filter(found.image, 0.7).max())
     assert count == 2
     for number, (y, x, photons) in enumerate(sorted(points, key=lambda p: p[1]), 1):
@@ -164,6 +166,18 @@ def test_two_emitters_closer_than_the_psf_is_wide_are_told_apart(penalty: Penalt
         assert float((part * rows).sum() / part.sum()) / 3 == pytest.approx(y, abs=0.1)
         assert float((part * columns).sum() / part.sum()) / 3 == pytest.approx(x, abs=0.15)
         assert float(part.sum()) == pytest.approx(photons, rel=0.15)
+
+
+def test_light_may_lie_a_radius_beside_the_support_and_no_further() -> None:
+    from scipy.ndimage import distance_transform_edt
+
+    movie = movie_of(independent_movie(INNER, 400, background=1.0))
+    for radius, beyond in ((0.0, 0.0), (70.0, 70.0)):
+        made = fluosr.reconstruct(movie, "colorme", support_radius_nm=radius, **PLAIN)
+        away_nm = distance_transform_edt(made.maps["support"] == 0) * made.pixel_size_nm
+        assert not made.image[away_nm > beyond].any()
+        assert made.image[(away_nm > 0) & (away_nm <= beyond)].any() == (radius > 0)
+    assert fluosr.reconstruct(movie, "colorme", **PLAIN).parameters["support_radius_nm"] == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (-2, 1), (2, -3)])

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
 
 Movie = Annotated[Path, typer.Argument(help="the movie, a TIFF of any kind", show_default=False)]
-Output = Annotated[Path, typer.Option("--output", "-o", help="folder for the results")]
+
+
+def _folder(text: str | Path) -> Path:
+    if not str(text).strip() or text == Path(""):
+        raise typer.BadParameter("no folder was named.")
+    return Path(text)
+
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", parser=_folder, metavar="FOLDER", help="folder for the results")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31, help="of every random draw")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
 DEFAULT_OUTPUT = Path("out")
@@ -55,18 +65,19 @@ def option(name: str, kind: Any, text: str, default: Any = None) -> inspect.Para
 def method_options() -> list[inspect.Parameter]:
     """One option for every parameter of any method; not given means the method's own default."""
     kinds: dict[str, Any] = {}
-    texts: dict[str, str] = {}
+    texts: dict[str, dict[str, list[str]]] = {}  # option -> what it says -> methods that say it
     defaults: dict[str, dict[str, list[str]]] = {}  # option -> default as shown -> methods that have it
     for method in map(get_method, method_names()):
         for name, field in method.parameters.model_fields.items():
             kind = _plain_kind(field.annotation)
             # Two methods may mean different types by one name: the text then goes to the model as it is.
             kinds[name] = kind if kinds.get(name, kind) is kind else str
-            texts.setdefault(name, field.description or "")
+            texts.setdefault(name, {}).setdefault(field.description or "", []).append(method.name)
             if field.default is not None:
                 defaults.setdefault(name, {}).setdefault(show_default(field.default), []).append(method.name)
     options = []
-    for name, text in texts.items():
+    for name, said in texts.items():
+        text = "; ".join(words if len(said) == 1 else f"{', '.join(who)}: {words}" for words, who in said.items())
         shown = defaults.get(name, {})
         if len(shown) == 1 and len(next(iter(shown.values()))) > 2:
             text += f" [{next(iter(shown))}]"

@@ -52,6 +52,8 @@ def sweep(
     fixed = {name: value for name, value in settings.items() if value is not None}
     plan = plan_sweep(chosen, vary, preset, fixed)
     given = {"method": method, "preset": preset, **options, "seed": seed or None, **fixed}
+    if device != "auto":
+        given["device"] = device
     acquisition = open_chosen(movie, options)
     from fluosr import sweep as sweeping
 
@@ -102,7 +104,9 @@ def _print(found: Sweep, output: Path, command_of: Any) -> None:
         typer.echo(f"{len(failed)} of {len(found.cells)} cells failed; the first: {failed[0].reason}")
     if found.best is not None:
         cell = found.cells[found.best]
-        typer.echo(f"Best of {len(found.cells)} cells: {cell.title} (QnR {cell.qnr:.2f})")
+        judged = sum(cell.state == "finished" for cell in found.cells)
+        of = f" of {len(found.cells)}" if judged < len(found.cells) else ""
+        typer.echo(f"Best of the {judged}{of} cells that finished: {cell.title} (QnR {cell.qnr:.2f})")
         typer.echo(shlex.join(command_of(cell.varied)))
     elif not found.nothing_here:
         typer.echo("No best cell: none has both a resolution and an RSP.")

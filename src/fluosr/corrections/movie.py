@@ -161,6 +161,7 @@ def correct(
     statistics = gather(acquisition, advance)
     warnings: list[str] = []
     notes: dict[str, object] = {}
+    warnings += light_warnings(statistics)
     fwhm_px = acquisition.psf.fwhm_nm / acquisition.pixel_size_nm
     used = np.ones(acquisition.field_shape, bool)
     if bad_pixels:
@@ -187,6 +188,20 @@ def correct(
             shifts = found.shifts
             notes["drift_px"] = {"rms": round(found.rms_px, 3), "range": round(found.range_px, 3)}
     return CorrectedMovie(acquisition, statistics, members, used, shifts, scale, tuple(warnings), notes)
+
+
+def light_warnings(statistics: MovieStatistics) -> list[str]:
+    """What is wrong with a movie's light as such, in plain words."""
+    warnings = []
+    if float(statistics.mean.max()) < 0:
+        warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
+    black = int(statistics.black_frames().sum())
+    if black:
+        warnings.append(
+            f"{black} of {statistics.n_frames} frames are black between bright ones (shutter, lamp, alternating "
+            "illumination?): what they add is taken for noise. Leave them out, as with --frames 0::2."
+        )
+    return warnings
 
 
 def _drift(statistics: MovieStatistics, fwhm_px: float, used: np.ndarray, warnings: list[str]) -> Drift | None:

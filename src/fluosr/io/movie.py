@@ -129,6 +129,11 @@ def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, p
     ]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other: each of them says what the PSF is. Give one.")
+    if isinstance(wavelength_nm, int | float) and 0.2 <= wavelength_nm <= 2.0:
+        raise UsageError(
+            f"a wavelength of {wavelength_nm:g} nm is no light's: were micrometres meant? --wavelength "
+            f"{1000 * wavelength_nm:g}"
+        )
     if (na is None) != (wavelength_nm is None):
         missing, there = ("--wavelength", "--na") if wavelength_nm is None else ("--na", "--wavelength")
         raise UsageError(f"{there} needs {missing}: only both give the width of the PSF.")

@@ -36,7 +36,7 @@ def save_simulation(movie: SimulatedMovie, path: Path) -> SavedSimulation:
     """Write ``NAME.tif`` (uint16), ``NAME-truth.ome.tif``, ``NAME-background.tif`` and ``NAME-phantom.json``.
 
     Raises:
-        OutputError: no room or no permission.
+        OutputError: no room or no permission, or files of another origin would be overwritten.
         UsageError: the brightest pixels would saturate by their mean alone.
     """
     _check_range(movie)
@@ -44,6 +44,9 @@ def save_simulation(movie: SimulatedMovie, path: Path) -> SavedSimulation:
     stem = path.name.removesuffix(".tif").removesuffix(".tiff").removesuffix(".ome")
     pixel = movie.phantom.pixel_size_nm
     beside = {kind: path.with_name(f"{stem}-{kind}") for kind in ("truth.ome.tif", "background.tif", "phantom.json")}
+    present = [str(file) for file in (path, *beside.values()) if file.exists()]
+    if present and not beside["phantom.json"].exists():
+        raise OutputError(f"{', '.join(present)}: no earlier simulation left that there; choose another --output.")
     saturated = below_zero = 0
 
     def digitised() -> Iterator[np.ndarray]:

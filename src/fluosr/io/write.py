@@ -43,7 +43,7 @@ def write_ome_tiff(path: StrPath, image: np.ndarray, pixel_size_nm: float, name:
     micrometres = pixel_size_nm / 1000.0
     metadata = {
         "axes": "YX",
-        "Name": name,
+        "Name": name.encode("utf-8", "backslashreplace").decode(),
         "PhysicalSizeX": micrometres,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": micrometres,
@@ -141,12 +141,12 @@ def write_json(path: StrPath, value: Any) -> None:
 
 
 def write_text(path: StrPath, text: str) -> None:
-    """Text as UTF-8.
+    """Text as UTF-8; what a file's name holds that is none (old archives) is written as its code.
 
     Raises:
         OutputError: it cannot be written; what was there is untouched.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: StrPath, data: bytes) -> None:

@@ -27,13 +27,12 @@ import torch
 
 from fluosr.corrections.movie import CorrectedMovie
 from fluosr.corrections.pattern import fixed_pattern
-from fluosr.optics.background import BackgroundBasis
+from fluosr.optics.background import KNOTS_PER_FWHM, BackgroundBasis
 from fluosr.optics.operators import imaging_operator
 from fluosr.reconstruction import NOTHING_HERE
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.solvers.mean_frame import GeneratorProblem
 
-KNOTS_PER_FWHM = 0.4  # as FluoGAN's background
 COARSE_PER_FWHM, LIKELY_ITERATIONS = 5.0, 150
 
 
@@ -56,6 +55,7 @@ class Evidence:
         fluctuations: standard deviations by which neighbouring pixels change together; None where the method does not
             live on that.
         excess_noise, fixed_pattern: what the standard error was enlarged by, as variances.
+        empty: the image holds no light at all.
     """
 
     scale: float
@@ -68,10 +68,13 @@ class Evidence:
     fluctuations: float | None
     excess_noise: float
     fixed_pattern: float
+    empty: bool
 
     @property
     def significance(self) -> float:
-        """The least of ``structure``, ``foretold`` and ``fluctuations``."""
+        """The least of ``structure``, ``foretold`` and ``fluctuations``; at most 0 for an empty image."""
+        if self.empty:
+            return min(0.0, self.structure)
         return min(value for value in (self.structure, self.foretold, self.fluctuations) if value is not None)
 
     def warnings(self) -> list[str]:
@@ -81,6 +84,8 @@ class Evidence:
                 "Nothing here: the mean frame is explained by a smooth background alone, within its noise. "
                 "Whatever the image shows is not evidence of structure."
             ]
+        if self.empty:
+            return ["Nothing here: with these parameters the image holds no light, though the mean frame shows some."]
         if self.fluctuations is not None and self.fluctuations < NOTHING_HERE:
             return [
                 "Nothing here for this method: it lives on emitters that fluctuate, and frame by frame this movie "
@@ -155,10 +160,17 @@ class Witness:
         """
         light = self.light(image)
         expected, scale = self._fit(light)
-        return self.weigh(scale, np.maximum(expected - scale * light, 0.0), expected, halves)
+        background = np.maximum(expected - scale * light, 0.0)
+        return self.weigh(scale, background, expected, halves, empty=not image.max() > 0)
 
     def weigh(
-        self, scale: float, background: np.ndarray, expected: np.ndarray, halves: Halves | None = None
+        self,
+        scale: float,
+        background: np.ndarray,
+        expected: np.ndarray,
+        halves: Halves | None = None,
+        *,
+        empty: bool = False,
     ) -> Evidence:
         """The evidence for an image whose fit to the mean frame is known.
 
@@ -166,6 +178,7 @@ class Witness:
             scale: photons per unit of the image; 1 for methods that work in photons.
             background, expected: (Y, X), photons per camera pixel and frame.
             halves: as for :meth:`examine`.
+            empty: the image holds no light at all.
         """
         variance = self._variance(expected) * self.fixed_pattern
         error = np.where(self._movie.used, np.sqrt(variance), np.inf)
@@ -180,6 +193,7 @@ class Witness:
             self._fluctuations,
             self.excess_noise,
             self.fixed_pattern,
+            empty,
         )
 
     def _variance(self, expected: np.ndarray, share: float = 1.0) -> np.ndarray:

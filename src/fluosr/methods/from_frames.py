@@ -70,6 +70,7 @@ def reconstruct_from_frames(
     *,
     least_frames: int = 2,
     run_length: int = 1,
+    frames_in_a_row: int = 1,
     buffers: int = 12,
     reads_fluctuations: bool = False,
 ) -> Reconstruction:
@@ -83,6 +84,7 @@ def reconstruct_from_frames(
         build: makes a fresh :class:`ImageMaker` for frames of this movie at a factor L.
         least_frames: fewer give no image.
         run_length: consecutive frames dealt to a half at a time; more than one where neighbours in time matter.
+        frames_in_a_row: consecutive frames that the method needs at the least to see anything.
         buffers: fine images that the method holds at once.
         reads_fluctuations: the image comes from how frames differ: a movie that does not fluctuate says nothing to it.
 
@@ -110,7 +112,7 @@ def reconstruct_from_frames(
         )
     run_length = max(1, min(run_length, movie.n_frames // 4))  # else the halves of a short movie are unequal
     parts = [movie.part(which, run_length) for which in (0, 1)] if parameters.halves else []
-    if parts and min(part.n_frames for part in parts) < least_frames:
+    if parts and (run_length < frames_in_a_row or min(part.n_frames for part in parts) < least_frames):
         warnings.append(
             f"Half of the frames are too few for {method.name}: neither resolution nor uncertainty was measured."
         )
@@ -175,12 +177,13 @@ def _read(acquisition: Acquisition, parameters: MovieParameters, run: Run) -> Co
 
 def _seconds(movie: CorrectedMovie, passes: list[_Pass], trial: ImageMaker) -> float:
     """What all passes will take: a few frames are tried."""
-    members = movie.members[:TRIAL_FRAMES]
-    _, frames = next(movie.select(members).chunks())
-    trial.add(members[:1], frames[:1])  # compiling and caches are not counted
+    chunks = movie.select(movie.members[:TRIAL_FRAMES]).chunks()
+    numbers, frames = next(chunks)
+    trial.add(numbers[:1], frames[:1])  # compiling and caches are not counted
+    numbers, frames = (numbers[1:], frames[1:]) if len(numbers) > 1 else next(chunks, (numbers, frames))
     started = time.perf_counter()
-    trial.add(members[1:], frames[1:])
-    each = (time.perf_counter() - started) / max(1, len(members) - 1)
+    trial.add(numbers, frames)
+    each = (time.perf_counter() - started) / len(numbers)
     return sum(each * p.movie.n_frames + p.maker.solving_seconds() for p in passes)
 
 
@@ -197,10 +200,11 @@ def _result(
     reads_fluctuations: bool,
 ) -> Reconstruction:
     maker, acquisition = whole.maker, whole.movie.acquisition
-    witness = Witness(whole.movie, whole.mean, factor, device, reads_fluctuations=reads_fluctuations)
+    seen = whole.movie.select(whole.movie.members[: whole.done])  # fewer than all where the run was stopped
+    witness = Witness(seen, whole.mean, factor, device, reads_fluctuations=reads_fluctuations)
     pair = (halves[0], halves[1]) if halves else None
     if maker.background is not None and maker.expected is not None:
-        evidence = witness.weigh(1.0, maker.background, maker.expected, pair)
+        evidence = witness.weigh(1.0, maker.background, maker.expected, pair, empty=not image.max() > 0)
     else:
         evidence = witness.examine(image, pair)
     warnings = [*warnings, *maker.warnings, *evidence.warnings()]

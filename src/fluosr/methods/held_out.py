@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+HELD_OUT = 0.25  # of the pixels, which are not fitted but asked
+
 
 def sparsest_as_good_as_best(errors: list[torch.Tensor]) -> int:
     """Index of the first candidate whose error exceeds the best's by no more than one standard error of the difference.

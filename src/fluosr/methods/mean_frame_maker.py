@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fluosr.methods.base import Run
+from fluosr.methods.held_out import HELD_OUT
 from fluosr.methods.image_maker import ImageMaker
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from fluosr.optics.background import BackgroundBasis
     from fluosr.optics.operators import ImagingOperator
 
-KNOTS_PER_FWHM = 0.4  # as FluoGAN's background
-HELD_OUT = 0.25  # of the pixels, where choices are judged
 LEAST_FWHM_PX = 2.0  # under which light changes from pixel to pixel, and no pixel can be told from its neighbours
 LEAST_SEEN = 1e-3  # of the best seen source's light
 LEAST_START = 1e-3  # of the mean light: multiplicative steps never leave zero
@@ -89,7 +88,7 @@ class MeanFrameMaker(ImageMaker):
     @cached_property
     def basis(self) -> BackgroundBasis:
         """B."""
-        from fluosr.optics.background import BackgroundBasis
+        from fluosr.optics.background import KNOTS_PER_FWHM, BackgroundBasis
 
         spacing = self.movie.fwhm_px / KNOTS_PER_FWHM
         return BackgroundBasis(self.movie.field_shape, spacing, dtype=self.operator.dtype, device=self.operator.device)

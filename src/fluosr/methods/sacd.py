@@ -27,8 +27,10 @@ RUN_LENGTH = 10  # consecutive frames dealt to a half: one pair in ten is lost a
 class SacdParameters(MovieParameters):
     """The two deconvolutions and what is subtracted between them."""
 
-    frame_iterations: int = Field(7, ge=0, description="Richardson-Lucy iterations of every frame")
-    cumulant_iterations: int = Field(8, ge=0, description="Richardson-Lucy iterations of the cumulant, with PSF^2")
+    frame_iterations: int = Field(7, ge=0, le=10_000, description="Richardson-Lucy iterations of every frame")
+    cumulant_iterations: int = Field(
+        8, ge=0, le=10_000, description="Richardson-Lucy iterations of the cumulant, with PSF^2"
+    )
     mean_share: float = Field(0.8, ge=0, le=1, description="share of the mean that is subtracted from every frame")
     linear: bool = Field(
         True, description="take the square root of the image, so that it is in proportion to brightness"
@@ -123,7 +125,7 @@ class SacdMaker(ImageMaker):
         acquisition = self._movie.acquisition
         kernel = acquisition.psf.kernel(acquisition.pixel_size_nm / GRID) ** 2
         second = FrameDeconvolution(shape, kernel, self._parameters.cumulant_iterations, self._device)
-        image = _on_grid(second.apply((products / max(1, pairs))[None])[0], self._factor)
+        image = _on_grid(second.apply((products / max(1, pairs))[None], run.check)[0], self._factor)
         return np.sqrt(image) if self._parameters.linear else image
 
     def image_so_far(self) -> np.ndarray | None:
@@ -131,12 +133,14 @@ class SacdMaker(ImageMaker):
         return None
 
     def solving_seconds(self) -> float:
-        """The second pass: a frame is tried."""
+        """The second pass, of which a frame is tried, and the cumulant on its finer grid."""
         frames = np.ones((1, *self._movie.field_shape), np.float32)
         self._deconvolved(frames)
         started = time.perf_counter()
         self._deconvolved(frames)
-        return 1.5 * (time.perf_counter() - started) * self._movie.n_frames
+        each = time.perf_counter() - started
+        share = self._parameters.cumulant_iterations / max(1, self._parameters.frame_iterations)
+        return each * (1.5 * self._movie.n_frames + share * GRID**2)
 
 
 def _on_grid(image: np.ndarray, factor: int) -> np.ndarray:
@@ -159,7 +163,7 @@ def reconstruct(acquisition: Acquisition, parameters: SacdParameters, run: Run) 
         return SacdMaker(movie, factor, run.device, parameters)
 
     return reconstruct_from_frames(
-        acquisition, parameters, run, METHOD, build, run_length=RUN_LENGTH, reads_fluctuations=True
+        acquisition, parameters, run, METHOD, build, run_length=RUN_LENGTH, frames_in_a_row=2, reads_fluctuations=True
     )
 
 

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import torch
 
+KNOTS_PER_FWHM = 0.4  # knots further apart than the PSF is wide: the background cannot draw what the image should
+
 
 class BackgroundBasis:
     """b = B1 beta B2^T with cubic B-splines on evenly spaced knots, beta >= 0, and the penalty |grad b|^2.

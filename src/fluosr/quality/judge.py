@@ -88,8 +88,12 @@ def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Qu
         UsageError: images of the reconstruction whose shapes do not fit each other.
     """
     residuals = residual_map(reconstruction)
-    errors = _error_map(reconstruction)
-    resolution, reason = _resolution(reconstruction, residuals, criterion)
+    errors = mean_frame_error_map(reconstruction)
+    resolution, reason = ring_resolution(reconstruction, criterion=criterion)
+    if resolution is not None and (resolution.resolution_nm is not None or resolution.finer_than_grid):
+        unexplained = _unexplained(reconstruction, residuals)
+        if unexplained is not None:
+            resolution, reason = None, unexplained
     local, local_reason = None, reason
     if resolution is not None and reconstruction.halves is not None:
         local, local_reason = _local_resolution(reconstruction, reconstruction.halves, criterion)
@@ -99,9 +103,13 @@ def judge(reconstruction: Reconstruction, *, criterion: Criterion = "1/7") -> Qu
     )  # fmt: skip
 
 
-def _resolution(
-    reconstruction: Reconstruction, residuals: Residuals, criterion: Criterion
+def ring_resolution(
+    reconstruction: Reconstruction, *, criterion: Criterion = "1/7"
 ) -> tuple[RingCorrelation | None, str | None]:
+    """The ring correlation of the halves, never finer than the image's grains; or None, and why.
+
+    Whether the image explains the movie is not asked here.
+    """
     if reconstruction.halves is None:
         return None, NO_HALVES
     if _nothing_here(reconstruction):
@@ -113,10 +121,6 @@ def _resolution(
         )
     first, second = reconstruction.halves
     resolution = fourier_ring_correlation(first, second, reconstruction.pixel_size_nm, criterion=criterion)
-    if resolution.resolution_nm is not None or resolution.finer_than_grid:
-        reason = _unexplained(reconstruction, residuals)
-        if reason is not None:
-            return None, reason
     return _no_finer_than_grain(resolution, reconstruction.grain_nm), None
 
 
@@ -151,7 +155,8 @@ def _decorrelation(reconstruction: Reconstruction, residuals: Residuals) -> tupl
     return found, None
 
 
-def _error_map(reconstruction: Reconstruction) -> ErrorMap:
+def mean_frame_error_map(reconstruction: Reconstruction) -> ErrorMap:
+    """The image against what is left of the mean frame without its background and without dead pixels."""
     factor = reconstruction.factor
     # Dead pixels have no known noise; where the noise is known nowhere, that says nothing about any pixel.
     dead = ~np.isfinite(reconstruction.standard_error)

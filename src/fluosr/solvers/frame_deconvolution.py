@@ -8,6 +8,8 @@ field; x lives on the field and a margin of the kernel's radius, so that on a to
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -41,13 +43,19 @@ class FrameDeconvolution:
         self._transfer = torch.as_tensor(np.fft.rfft2(origin)).to(device, torch.complex64)
         self._seen = self._pull_back(torch.ones((1, *field_shape), device=device)).clamp_min(LEAST_SEEN)
 
-    def apply(self, frames: np.ndarray) -> np.ndarray:
-        """(k, Y, X) not negative -> (k, Y, X) float32, deconvolved, in the same unit."""
+    def apply(self, frames: np.ndarray, check: Callable[[], None] = lambda: None) -> np.ndarray:
+        """(k, Y, X) not negative -> (k, Y, X) float32, deconvolved, in the same unit.
+
+        Args:
+            frames: what to deconvolve.
+            check: called before every iteration; what it raises ends the work.
+        """
         shown = torch.as_tensor(np.ascontiguousarray(frames, np.float32)).to(self._device)
         m = self._margin
         image = torch.nn.functional.pad(shown[:, None], (m, m, m, m), mode="replicate")[:, 0]
         least = LEAST * max(float(shown.max()), LEAST)
         for _ in range(self._iterations):
+            check()
             blurred = torch.fft.irfft2(torch.fft.rfft2(image) * self._transfer, s=self._shape)
             ratio = shown / blurred[:, self._field[0], self._field[1]].clamp_min(least)
             # The transform's rounding must not make light negative.

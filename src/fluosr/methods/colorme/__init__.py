@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fluosr.methods.base import Method, ReconstructFunction, Run
 from fluosr.methods.colorme.parameters import ColormeParameters
+from fluosr.methods.covariance.parameters import BUFFERS
 
 if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
@@ -22,7 +23,9 @@ def reconstruct(acquisition: Acquisition, parameters: ColormeParameters, run: Ru
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return ColormeMaker(movie, factor, parameters, restarts=parameters.restarts)
 
-    return reconstruct_from_frames(acquisition, parameters, run, METHOD, build, buffers=40, reads_fluctuations=True)
+    return reconstruct_from_frames(
+        acquisition, parameters, run, METHOD, build, buffers=BUFFERS, reads_fluctuations=True
+    )
 
 
 def _load() -> ReconstructFunction:
@@ -40,6 +43,7 @@ METHOD = Method(
             "penalty": "cel0",
             "noise_covariance": "shared",
             "sparsity_of_maximum": 5e-4,
+            "support_radius_nm": 0.0,
             "noise_target": "frame",
             "drift": False,
             "bleaching": False,

@@ -4,11 +4,11 @@
 
 mu by the discrepancy principle: the fit shall miss the mean frame by as much as its noise does, |residual|^2 = target.
 The residual grows with mu: the root of log(|residual|^2 / target) over log mu is fenced in and found by regula falsi.
-Where the support cannot explain the mean frame to within its noise, mu is the one under which the residual hardly
-shrinks any more: less would fit noise without limit.
+Where the support cannot explain the mean frame to within its noise, mu is the one under which |residual|^2 falls slower
+than mu^.2: with less, light gathers where the support ends, to make up for what it does not cover.
 
-Source: Stergiopoulou et al. 2021 (COL0RME), section on intensity estimation; there by Newton on
-f(mu) = 1/2 |residual|^2 - 1/2 M sigma^2 from mu = .1, which has the same root.
+Source: Stergiopoulou et al. 2022 (COL0RME, Biological Imaging 2, e1), section on intensity estimation; there by
+Newton on f(mu) = 1/2 |residual|^2 - 1/2 M sigma^2 from mu = .1, which has the same root.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ BACKGROUND_SMOOTHNESS = 20.0
 FIRST_SMOOTHNESS = 0.1
 SMALLEST, LARGEST = 1e-8, 1e6  # mu
 CLOSE_ENOUGH = 2e-2  # relative, of |residual|^2 to its target
-WORTH_GOING_ON = 0.1  # relative, of |residual|^2 over a step of mu, under which its target is taken to be out of reach
+WORTH_GOING_ON = 0.2  # d log |residual|^2 / d log mu, under which its target is taken to be out of reach
+HARDLY_GROWS = 0.1  # relative, of |residual|^2 over a step to larger mu
 SOLUTIONS = 14  # of the fit, at most
 ITERATIONS, TOLERANCE = 1500, 1e-4  # of one fit, and the relative change over a stretch at which it ends
 STRETCH = 50
@@ -95,6 +96,7 @@ class Discrepancy:
         place: log mu of the fit in hand.
         low, high: log mu and value on either side of the root; NaN where not found yet.
         solutions: fits done.
+        going_back: the place in hand is the answer, once it is solved again.
         finished: ``place`` is the answer.
     """
 
@@ -102,21 +104,26 @@ class Discrepancy:
     low: tuple[float, float] = (math.nan, math.nan)
     high: tuple[float, float] = (math.nan, math.nan)
     solutions: int = 0
+    going_back: bool = False
     finished: bool = False
 
     def learn(self, value: float) -> None:
         """Take log(misfit / target) at ``place`` and choose the next place."""
         self.solutions += 1
-        last = self.high[1] if value > 0 else self.low[1]
+        before, last = self.high if value > 0 else self.low
         if value > 0:
             self.high = (self.place, value)
         else:
             self.low = (self.place, value)
-        if abs(value) < CLOSE_ENOUGH or self.solutions >= SOLUTIONS:
+        if abs(value) < CLOSE_ENOUGH or self.solutions >= SOLUTIONS or self.going_back:
             self.finished = True
             return
         if math.isnan(self.low[0]) or math.isnan(self.high[0]):
-            if abs(last - value) < WORTH_GOING_ON:  # not a number at first, and then not less
+            # ``last`` is not a number at first, and then neither is smaller.
+            if value > 0 and last - value < WORTH_GOING_ON * (before - self.place):
+                self.place, self.going_back = before, True
+                return
+            if value <= 0 and value - last < HARDLY_GROWS:
                 self.finished = True
                 return
             # Where smoothing rules, the residual grows as mu and its square as mu^2.
@@ -136,13 +143,13 @@ class Discrepancy:
 
     def numbers(self) -> list[float]:
         """For a checkpoint."""
-        return [self.place, *self.low, *self.high, self.solutions, self.finished]
+        return [self.place, *self.low, *self.high, self.solutions, self.going_back, self.finished]
 
     @classmethod
     def from_numbers(cls, numbers: list[float]) -> Discrepancy:
         """Back from :meth:`numbers`."""
-        place, a, b, c, d, solutions, finished = numbers
-        return cls(place, (a, b), (c, d), int(solutions), bool(finished))
+        place, a, b, c, d, solutions, going_back, finished = numbers
+        return cls(place, (a, b), (c, d), int(solutions), bool(going_back), bool(finished))
 
 
 def fit_intensity(

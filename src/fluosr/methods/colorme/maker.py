@@ -14,6 +14,7 @@ from fluosr.methods.covariance.maker import CovarianceMaker
 from fluosr.methods.covariance.problem import CovarianceProblem
 from fluosr.solvers.fista import Fista, FistaState
 
+RADII_PER_FWHM = 6.0  # a support of single pixels along a line leaves gaps that no light can fill
 SHORT_FIT = 200  # iterations, for the image of a run that was stopped
 
 
@@ -21,7 +22,6 @@ class ColormeMaker(CovarianceMaker):
     """Sets ``background`` and ``expected``: the image is in photons."""
 
     parameters: ColormeParameters
-    _stage = ""
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) photons per fine pixel and frame."""
@@ -45,7 +45,23 @@ class ColormeMaker(CovarianceMaker):
         return self._shown(fit, state.point)
 
     def _fit(self, support: torch.Tensor) -> IntensityProblem:
-        return IntensityProblem(self.pairs, support, torch.as_tensor(self.frames.mean, device=support.device))
+        widened = torch.as_tensor(self._widened(support.cpu().numpy()), device=support.device)
+        return IntensityProblem(self.pairs, widened, torch.as_tensor(self.frames.mean, device=support.device))
+
+    def _widened(self, support: np.ndarray) -> np.ndarray:
+        """The support with all fine pixels that are no further from it than emitters are misplaced."""
+        from scipy.ndimage import binary_dilation
+
+        radius_nm = self.parameters.support_radius_nm
+        if radius_nm is None:
+            radius_nm = self.fwhm_nm / RADII_PER_FWHM
+        radius = radius_nm / self.pixel_size_nm * self.grid.factor
+        self.chosen["support_radius_nm"] = radius_nm
+        reach = np.arange(-math.floor(radius), math.floor(radius) + 1)
+        if len(reach) == 1:
+            return support
+        disk = reach[:, None] ** 2 + reach**2 <= radius**2
+        return np.asarray(binary_dilation(support, disk))
 
     def _noise_variance(self, problem: CovarianceProblem, variances: torch.Tensor) -> float:
         """A frame's own noise, mean over the pixels, photons squared.

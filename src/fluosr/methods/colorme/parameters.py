@@ -13,7 +13,17 @@ class ColormeParameters(CovarianceParameters):
     """The support's penalty, and what the intensity on it has to reach."""
 
     restarts: int = Field(
-        0, ge=0, le=100, description="of CEL0, from the midpoints between each point found and its nearest neighbour"
+        0,
+        ge=0,
+        le=100,
+        description="of CEL0, from the midpoints between each point found and its nearest neighbour",
+        json_schema_extra={"needs": {"penalty": "cel0"}},
+    )
+    support_radius_nm: float | None = Field(
+        None,
+        ge=0,
+        description="by which the support is widened before light is put on it, nm: emitters are placed no better; "
+        "automatic is a sixth of the PSF's FWHM, published 0",
     )
     noise_target: Literal["mean", "frame"] = Field(
         "mean",

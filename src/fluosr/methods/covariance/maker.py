@@ -55,8 +55,14 @@ class CovarianceMaker(ImageMaker):
         self.pairs = imaging_pairs(self.grid, psf, pixel_nm)
         self.frames = BackProjectedFrames(self.pairs, movie.statistics.mean, medians=baseline == "median")
         self._baseline, self._restarts = baseline, restarts
+        self.fwhm_nm, self.pixel_size_nm = psf.fwhm_nm, pixel_nm
         self._fwhm_px = movie.fwhm_px
         self._movie = movie
+        if movie.shifts.any() or not movie.used.all():
+            self.warnings.append(
+                "Frames were shifted or bad pixels put together from their neighbours: neighbouring pixels then share "
+                "some of their shot noise, which this method takes for emitters."
+            )
         self._latest: tuple[SupportSearch, str, Run] | None = None
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
@@ -83,13 +89,17 @@ class CovarianceMaker(ImageMaker):
         state = search.run(run, stage)
         support = search.support(state)
         self.history["objective of the support"] = search.objective
-        self.chosen["sparsity"] = self._sparsity()
+        if self.parameters.sparsity_of_maximum is None:
+            self.chosen["sparsity"] = self._sparsity()
         if self.parameters.sparsity is None and self.parameters.sparsity_of_maximum is None:
             self.choices["sparsity"] = {"value": self._sparsity(), "why": WHY_SPARSITY}
         if not bool(support.any()):
+            given = self.parameters.sparsity is not None or self.parameters.sparsity_of_maximum is not None
             self.warnings.append(
-                "No emitter was seen to fluctuate: pixels do not vary together beyond their noise. This method needs "
-                "blinking; for a steady sample take another."
+                "No emitter passes the threshold that was given: lower it, or leave it out."
+                if given
+                else "No emitter was seen to fluctuate: pixels do not vary together beyond their noise. This method "
+                "needs blinking; for a steady sample take another."
             )
         self.maps["variance_photons2"] = self.cropped(state.point)
         self.maps["support"] = self.cropped(support.to(torch.float32))

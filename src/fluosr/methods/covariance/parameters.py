@@ -9,6 +9,7 @@ from pydantic import Field
 from fluosr.methods.movie_parameters import MovieParameters
 
 Noise = Literal["pixel", "shared", "none"]
+BUFFERS = 40  # fine images in single precision: the solver's twenty are in double
 Penalty = Literal["l1", "cel0", "reweighted", "tv"]
 
 

@@ -9,7 +9,8 @@ W and v lose what these pairs gave, (A o A)^T (A o A) and (A o A)^T Var(y). For 
 taken at every r, s = max(0, <I, R - A diag(r) A^T> / M), M the number of camera pixels; f stays convex, its gradient is
 W r - v + s a^2 with a_i the norm of column i of A.
 
-Source: Stergiopoulou et al. 2021 (COL0RME), eq. 8 to 10; Solomon et al. 2019 (SPARCOM), whose noise is none.
+Source: Stergiopoulou et al. 2022 (COL0RME, Biological Imaging 2, e1); Solomon et al. 2019 (SPARCOM), whose noise is
+none.
 """
 
 from __future__ import annotations

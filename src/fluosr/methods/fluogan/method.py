@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fluosr.acquisition import FEW_FRAMES, Acquisition
+from fluosr.corrections.movie import light_warnings
 from fluosr.errors import ReconstructionInterrupted
 from fluosr.methods.base import Run, StopRequested
 from fluosr.methods.fluogan import regularisation
@@ -27,6 +28,7 @@ WHY = {
     "smoothness": "predicts held-out frames and pixels best",
 }
 EXPLAINED = 3.0  # spread of the residuals, in units of the noise, under which a movie counts as explained by its fit
+LEAST_FRAMES_OF_HALVES = 4  # two in each, as for every method
 SAFE_POINT = 50  # iterations between two safe points
 NO_IMAGE_YET = "There was no image yet. What was computed is kept: continue with --resume."
 
@@ -67,8 +69,7 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         setup.warnings.append(
             f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
         )
-    if float(statistics.mean.max()) < 0:
-        setup.warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
+    setup.warnings += light_warnings(statistics)
     stages = 1 + 2 * parameters.halves
     expected = estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup))
     if parameters.discriminator:
@@ -87,7 +88,11 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
             point, more = fit_adversarial(setup, problem, progress["image"], run)
             progress["image"] = point
             curves |= more
-        if parameters.halves:
+        if parameters.halves and total < LEAST_FRAMES_OF_HALVES:
+            setup.warnings.append(
+                "Half of the frames are too few for fluogan: neither resolution nor uncertainty was measured."
+            )
+        elif parameters.halves:
             halves = tuple(
                 setup.image(
                     _solve(setup, setup.problem(choice.sparsity, choice.smoothness, half), f"half {half + 1}", run)

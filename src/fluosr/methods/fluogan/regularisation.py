@@ -17,14 +17,13 @@ import torch
 
 from fluosr.methods.base import Run
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, Setup
-from fluosr.methods.held_out import sparsest_as_good_as_best
+from fluosr.methods.held_out import HELD_OUT, sparsest_as_good_as_best
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.solvers.mean_frame import GeneratorProblem
 
 # Down to a third of the gradient's noise: below, the penalty no longer keeps noise out, and prediction cannot tell.
 SPARSITIES = (2.8, 1.4, 0.7, 0.5, 0.35)
 SMOOTHNESSES = (1.0, 3.0)
-HELD_OUT = 0.25  # of the pixels
 # Iterations of the common start and of each value from there: prediction settles long before the finest detail does. No
 # value starts from another's end, or the last would win by having run longest.
 START_ITERATIONS, ITERATIONS = 400, 200

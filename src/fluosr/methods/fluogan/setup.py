@@ -15,7 +15,7 @@ from fluosr.errors import AcquisitionError, MemoryLimitError, OpticsError
 from fluosr.machine import available_memory_bytes
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.fluogan.parameters import FluoganParameters
-from fluosr.optics.background import BackgroundBasis
+from fluosr.optics.background import KNOTS_PER_FWHM, BackgroundBasis
 from fluosr.optics.operators import GRAIN_SPACING, ImagingOperator, imaging_operator
 from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, PointSpreadFunction
 from fluosr.optics.sampling import automatic_factor
@@ -24,7 +24,6 @@ from fluosr.solvers.mean_frame import GeneratorProblem
 from fluosr.statistics import MovieStatistics
 
 GRAINS_PER_FWHM = 7.0
-KNOTS_PER_FWHM = 0.4
 DEFAULT_SMOOTHNESS_PX = 0.3
 FIRST_SPARSITY, FIRST_ITERATIONS = 0.35, 150  # of the fit that tells how much noise to expect where
 LARGEST_DRIFT_PX = 3.0

@@ -64,7 +64,15 @@ METHOD = Method(
     parameters=EsrrfParameters,
     load=_load,
     presets={
-        "paper": {"factor": 5, "radius": 1.5, "sensitivity": 1.0, "temporal": "AVG", "interpolation": "fourier"},
+        "paper": {
+            "factor": 5,
+            "radius": 1.5,
+            "sensitivity": 1.0,
+            "temporal": "AVG",
+            "interpolation": "fourier",
+            "drift": False,
+            "bleaching": False,
+        },
     },
     citation="""@article{Laine2023,
   title = {High-fidelity {3D} live-cell nanoscopy through data-driven enhanced super-resolution radial fluctuation},

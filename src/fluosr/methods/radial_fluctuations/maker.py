@@ -79,6 +79,7 @@ class DriverOptions(TypedDict):
 
     least_frames: int
     run_length: int
+    frames_in_a_row: int
     buffers: int
     reads_fluctuations: bool
 
@@ -90,6 +91,7 @@ def driver_options(statistic: Statistic) -> DriverOptions:
     return {
         "least_frames": max(2, row),
         "run_length": 1 if row == 1 else RUN_FRAMES * (row - 1),
+        "frames_in_a_row": row,
         "buffers": 10 + 6 * fine_images_held(statistic),
         "reads_fluctuations": statistic == "variance" or statistic.startswith("cumulant"),
     }

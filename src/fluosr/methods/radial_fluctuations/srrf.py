@@ -71,7 +71,15 @@ METHOD = Method(
     parameters=SrrfParameters,
     load=_load,
     presets={
-        "paper": {"factor": 5, "radius": 0.5, "ring_samples": 12, "temporal": "TRA", "macro_pixel_correction": False}
+        "paper": {
+            "factor": 5,
+            "radius": 0.5,
+            "ring_samples": 12,
+            "temporal": "TRA",
+            "macro_pixel_correction": False,
+            "drift": False,
+            "bleaching": False,
+        }
     },
     citation="""@article{Gustafsson2016,
   title = {Fast live-cell conventional fluorophore nanoscopy with {ImageJ} through super-resolution radial

@@ -28,6 +28,7 @@ def reconstruct(acquisition: Acquisition, parameters: SofiParameters, run: Run) 
         lambda movie, factor: SofiMaker(movie, factor, parameters),
         least_frames=span + 2 * parameters.order,
         run_length=max(1, SPANS_PER_RUN * span),
+        frames_in_a_row=span + 1,
         buffers=buffers(acquisition, parameters),
         reads_fluctuations=True,
     )

@@ -44,24 +44,25 @@ class CumulantSums(ABC):
         """Back from :meth:`state`."""
 
 
-def equal_loss_borders(trace: np.ndarray, loss: float) -> np.ndarray:
+def equal_loss_borders(trace: np.ndarray, loss: float, shortest: int = LEAST_BLOCK_FRAMES) -> np.ndarray:
     """Where to cut a movie so that the light changes equally within every block.
 
     Args:
         trace: (T,) mean of each frame.
         loss: part of the first light by which the trend may change within a block; 1 leaves the movie whole.
+        shortest: frames of a block at the least.
 
     Returns:
-        (B,) first frame of each block, ascending from 0; no block is shorter than 100 frames, the movie apart.
+        (B,) first frame of each block, ascending from 0; no block is shorter than ``shortest``, the movie apart.
     """
     trace = np.asarray(trace, float)
     borders = [0]
-    if loss >= 1 or len(trace) < 2 * LEAST_BLOCK_FRAMES:
+    if loss >= 1 or len(trace) < 2 * shortest:
         return np.array(borders)
     trend = smooth_trend(trace)
     step = loss * abs(trend[0])
-    for number in range(LEAST_BLOCK_FRAMES, len(trace) - LEAST_BLOCK_FRAMES + 1):
-        if number - borders[-1] >= LEAST_BLOCK_FRAMES and abs(trend[number] - trend[borders[-1]]) >= step > 0:
+    for number in range(shortest, len(trace) - shortest + 1):
+        if number - borders[-1] >= shortest and abs(trend[number] - trend[borders[-1]]) >= step > 0:
             borders.append(number)
     return np.array(borders)
 

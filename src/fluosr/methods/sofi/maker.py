@@ -9,11 +9,11 @@ import numpy as np
 
 from fluosr.acquisition import Acquisition
 from fluosr.corrections.movie import CorrectedMovie
-from fluosr.errors import UsageError
+from fluosr.errors import AcquisitionError, UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.image_maker import IMAGE, ImageMaker
 from fluosr.methods.sofi.auto import AutoSums
-from fluosr.methods.sofi.blocks import BlockwiseCumulants, equal_loss_borders
+from fluosr.methods.sofi.blocks import LEAST_BLOCK_FRAMES, BlockwiseCumulants, equal_loss_borders
 from fluosr.methods.sofi.contrast import compress_dynamic_range
 from fluosr.methods.sofi.cross import CrossSums, fitted_fwhm_px, flattened, n_products
 from fluosr.methods.sofi.emitters import emitter_maps
@@ -23,6 +23,7 @@ from fluosr.optics.psf import FWHM_PER_SIGMA
 
 MAP_ORDERS = (2, 3, 4)
 # Samples on the standard deviation of U^n from which on what is lost between them is under a thousandth.
+SPANS_PER_BLOCK = 4  # at the least, or most of its lagged products would reach beyond the block
 SAMPLES_PER_SIGMA = 1.2
 BELIEVED_FWHM = (0.75, 4 / 3)  # of the known PSF's, within which a fitted one is taken
 
@@ -50,7 +51,8 @@ class SofiMaker(ImageMaker):
         self._pixel_size_nm = movie.acquisition.pixel_size_nm
         # The camera's pixel widens the PSF that cumulants see.
         self._sigma_px = math.sqrt((movie.fwhm_px / FWHM_PER_SIGMA) ** 2 + 1.0 / 12.0)
-        borders = equal_loss_borders(movie.statistics.trace, parameters.block_loss)
+        shortest = max(LEAST_BLOCK_FRAMES, SPANS_PER_BLOCK * parameters.span_frames)
+        borders = equal_loss_borders(movie.statistics.trace, parameters.block_loss, shortest)
         self._upsampling = upsampling_for(parameters.order, self._sigma_px)
         self._parts: dict[str, BlockwiseCumulants] = {}
         if parameters.kind == "auto":
@@ -61,7 +63,7 @@ class SofiMaker(ImageMaker):
         self._mean_sum, self._count = np.zeros(movie.field_shape), 0
         self._deconvolved: np.ndarray | None = None
         self.chosen["lag"] = parameters.lag_frames
-        if "cross" in self._parts and parameters.kind == "cross" and (movie.shifts.any() or not movie.used.all()):
+        if "cross" in self._parts and (movie.shifts.any() or not movie.used.all()):
             self.warnings.append(
                 "Frames were shifted or bad pixels put together from their neighbours: neighbouring pixels then share "
                 "some of their shot noise, and cross-cumulants take it for fluctuation. --kind auto --lag 1 does not."
@@ -144,13 +146,21 @@ class SofiMaker(ImageMaker):
         return MirrorBlur((self._factor * y, self._factor * x), sigma)
 
     def _cumulant(self) -> np.ndarray:
-        """(L Y, L X) of the order asked for; 0 where there were no frames for it."""
+        """(L Y, L X) of the order asked for.
+
+        Raises:
+            AcquisitionError: no frames lie as far apart as its factors.
+        """
         order = self._parameters.order
-        if self._parameters.kind == "cross":
-            return self._flattened((order,)).get(order, np.zeros(self._fine_shape))
-        found = self._parts["auto"].cumulants()
+        cross = self._parameters.kind == "cross"
+        found = self._parts["cross" if cross else "auto"].cumulants()
         if not found:
-            return np.zeros(self._fine_shape)
+            raise AcquisitionError(
+                f"no {self._parameters.span_frames + 1} frames follow each other, which order {order} at lag "
+                f"{self._parameters.lag_frames} needs: choose a lower --order or --lag."
+            )
+        if cross:
+            return self._flattened((order,))[order]
         return self._on_fine_grid(found[str(order)], self._upsampling, 0.5 / self._upsampling)
 
     def _flattened(self, orders: tuple[int, ...]) -> dict[int, np.ndarray]:

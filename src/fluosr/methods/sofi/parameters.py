@@ -75,7 +75,15 @@ class SofiParameters(MovieParameters):
         return (self.order - 1) * self.lag_frames
 
 
-PAPER = {"kind": "auto", "order": 2, "lag": 1, "linearise": False}
+PAPER = {
+    "kind": "auto",
+    "order": 2,
+    "lag": 1,
+    "linearise": False,
+    "block_loss": 1.0,
+    "drift": False,
+    "bleaching": False,
+}
 BALANCED = {"kind": "cross", "order": 4, "linearise": True, "emitter_maps": True}
 
 CITATION = """@article{Dertinger2009,

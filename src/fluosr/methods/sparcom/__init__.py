@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from fluosr.methods.base import Method, ReconstructFunction, Run
-from fluosr.methods.covariance.parameters import CovarianceParameters
+from fluosr.methods.covariance.parameters import BUFFERS
+from fluosr.methods.sparcom.parameters import SparcomParameters
 
 if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
@@ -17,42 +15,17 @@ if TYPE_CHECKING:
     from fluosr.reconstruction import Reconstruction
 
 
-class SparcomParameters(CovarianceParameters):
-    """What is taken off the frames before their second moments are formed."""
-
-    baseline: Literal["mean", "median"] = Field(
-        "mean",
-        description="taken off the frames: their mean, or their median (published; mean of medians of 25 frames)",
-    )
-
-
-def _maker(movie: CorrectedMovie, factor: int, parameters: SparcomParameters) -> ImageMaker:
-    from fluosr.methods.covariance.maker import CovarianceMaker
-
-    class SparcomMaker(CovarianceMaker):
-        """The variances are the image; its unit is made photons by the mean frame."""
-
-        def image(self, run: Run, stage: str) -> np.ndarray:
-            """(L Y, L X) variance, photons squared."""
-            _, state, _ = self.find_variances(run, stage)
-            return self.cropped(state.point)
-
-        def image_so_far(self) -> np.ndarray | None:
-            """The last variances."""
-            found = self.variances_so_far()
-            return None if found is None else self.cropped(found[0])
-
-    return SparcomMaker(movie, factor, parameters, baseline=parameters.baseline)
-
-
 def reconstruct(acquisition: Acquisition, parameters: SparcomParameters, run: Run) -> Reconstruction:
     """See :class:`fluosr.methods.base.ReconstructFunction`."""
     from fluosr.methods.from_frames import reconstruct_from_frames
+    from fluosr.methods.sparcom.maker import SparcomMaker
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
-        return _maker(movie, factor, parameters)
+        return SparcomMaker(movie, factor, parameters, baseline=parameters.baseline)
 
-    return reconstruct_from_frames(acquisition, parameters, run, METHOD, build, buffers=40, reads_fluctuations=True)
+    return reconstruct_from_frames(
+        acquisition, parameters, run, METHOD, build, buffers=BUFFERS, reads_fluctuations=True
+    )
 
 
 def _load() -> ReconstructFunction:
@@ -86,4 +59,5 @@ METHOD = Method(
   year = {2019},
   doi = {10.1137/18M1163287}
 }""",
+    uses_time_order=True,  # medians of runs of frames; the mean does not
 )
