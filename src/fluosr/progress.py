@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from fluosr.methods.base import Estimate, Run
 
+SECONDS_BETWEEN_LINES = 30.0
+
 
 class ProgressBar:
-    """A bar with the time left, on standard error; silent where nobody watches."""
+    """A bar with the time left, on standard error; where that is a file or a pipe, a line every half minute."""
 
     def __enter__(self) -> ProgressBar:
         from rich.console import Console
@@ -25,6 +28,7 @@ class ProgressBar:
             disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
+        self._said = time.monotonic()
         self._bar.start()
         return self
 
@@ -41,6 +45,9 @@ class ProgressBar:
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Move a stage's bar."""
+        if not self._console.is_terminal and time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            self.say(f"{stage}: {100.0 * done / max(1, total):.0f} %")
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total)
         self._bar.update(self._tasks[stage], completed=done, total=total)

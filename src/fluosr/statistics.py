@@ -241,10 +241,7 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
         if advance:
             advance(len(numbers))
     if previous is not None and np.ptp(previous) > 0 and not squares.any():
-        raise AcquisitionError(
-            f"{acquisition.name}: all {t} frames are identical: one image repeated, not a movie. Nothing of its noise "
-            "can be known. Give the movie as the camera took it, before any averaging or copying."
-        )
+        raise AcquisitionError(one_image_repeated(acquisition.name, t))
     pairs = 2 * (t - 1)
     return MovieStatistics(
         sums,
@@ -253,6 +250,14 @@ def gather(acquisition: Acquisition, advance: Callable[[int], None] | None = Non
         saturated / t,
         trace,
         (shared / pairs).astype(np.float32),
+    )
+
+
+def one_image_repeated(name: str, n_frames: int) -> str:
+    """What is said of a movie whose frames are all the same."""
+    return (
+        f"{name}: all {n_frames} frames are identical: one image repeated, not a movie. Nothing of its noise can be "
+        "known. Give the movie as the camera took it, before any averaging or copying."
     )
 
 

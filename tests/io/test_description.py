@@ -53,6 +53,23 @@ def test_a_mask(tmp_path: Path, frames: np.ndarray) -> None:
     said = describe_movie(written(tmp_path, frames > 130))
     assert "grey values: 0 (darkest), 0 (median), 1 (brightest) ADU" in said
     assert any("this is a mask" in line for line in said)
+    opened = open_movie(tmp_path / "m.tif", pixel_size_nm=100, fwhm_nm=300)
+    assert any("this is a mask" in warning for warning in opened.warnings)
+
+
+def test_one_image_repeated(tmp_path: Path, frames: np.ndarray) -> None:
+    said = describe_movie(written(tmp_path, np.repeat(frames[:1], 30, axis=0)))
+    assert any("refuse" in line and "identical" in line for line in said)
+
+
+def test_a_printing_resolution_is_no_pixel_size(tmp_path: Path, frames: np.ndarray) -> None:
+    path = written(tmp_path, frames, imagej=True, resolution=(72, 72), metadata={"axes": "TYX", "unit": "inch"})
+    said = describe_movie(path)
+    assert any("print of 72 dpi" in line for line in said)
+    assert said[-1].startswith("still to be given: --pixel-size (nm)")
+    with pytest.raises(FluosrError, match="print of 72 dpi"):
+        open_movie(path, fwhm_nm=300)
+    assert open_movie(path, fwhm_nm=300, pixel_size_nm=100).pixel_size_nm == 100
 
 
 def with_nan(frames: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from fluosr.errors import AcquisitionError, MissingMetadataError
 from fluosr.io.axes import AXIS_NAMES
 from fluosr.io.fingerprint import evenly_spaced
 from fluosr.io.movie import (
+    LARGEST_PIXEL_NM,
+    MASK,
     NEGATIVE_VALUES,
     SAMPLED_FRAMES,
     StrPath,
@@ -21,9 +23,11 @@ from fluosr.io.movie import (
     has_stop,
     holds_negative,
     open_source,
+    print_resolution,
 )
 from fluosr.io.tiff import TiffMovie
 from fluosr.optics.psf import GaussianPSF
+from fluosr.statistics import one_image_repeated
 
 STAND_IN_NM = 100.0  # where the pixel size is not known, for checks that do not depend on it
 CAMERA_NAMES = {
@@ -67,7 +71,7 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
         low, middle, high = np.percentile(values, [0.1, 50, 99.9])
         lines.append(f"grey values: {low:.5g} (darkest), {middle:.5g} (median), {high:.5g} (brightest) ADU")
     if sample.dtype == bool:
-        lines.append("warning: every value is 0 or 1: this is a mask, not what a camera recorded")
+        lines.append(f"warning: {MASK}")
     if holds_negative(source):
         lines.append(f"warning: {NEGATIVE_VALUES}")
     refused = list(_refusals(source, name, movie.pixel_size_nm))
@@ -78,7 +82,7 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
     lines += [f"note: {note}" for note in movie.warnings]
     lines += [f"reconstruct would refuse this: {reason}" for reason in refused]
     missing = ["--fwhm (nm), or --na with --wavelength (nm), or --psf FILE"]
-    if movie.pixel_size_nm is None:
+    if movie.pixel_size_nm is None or movie.pixel_size_nm > LARGEST_PIXEL_NM:
         missing.insert(0, "--pixel-size (nm)")
     lines.append(f"still to be given: {'; and '.join(missing)}")
     return lines
@@ -96,6 +100,8 @@ def _axes(movie: TiffMovie) -> str:
 
 
 def _pixel_size(movie: TiffMovie) -> str:
+    if movie.pixel_size_nm is not None and movie.pixel_size_nm > LARGEST_PIXEL_NM:
+        return f"not known: {print_resolution(movie.pixel_size_nm)}; give --pixel-size (nm)"
     if movie.pixel_size_nm is not None:
         return f"{movie.pixel_size_nm:.5g} nm"
     sizes = movie.metadata.get("pixel_sizes_nm")
@@ -114,12 +120,16 @@ def _refusals(source: FrameSelection, name: str, pixel_size_nm: float | None) ->
         pass  # said below
     try:
         acquisition = _stand_in(source, name, STAND_IN_NM)
-        if source.dtype.kind != "f" and source.dtype.itemsize <= 4:
-            return
         t, y, x = source.shape
         step = max(1, CHUNK_BYTES // (y * x * source.dtype.itemsize))
+        first = acquisition.adu(slice(0, 1))[0]
+        changes = t == 1 or bool((first == first[0, 0]).all())
         for start in range(0, t, step):
-            acquisition.adu(slice(start, min(start + step, t)))
+            if changes and source.dtype.kind != "f" and source.dtype.itemsize <= 4:
+                return
+            changes = bool((acquisition.adu(slice(start, min(start + step, t))) != first).any()) or changes
+        if not changes:
+            yield one_image_repeated(name, t)
     except AcquisitionError as error:
         yield str(error)
 

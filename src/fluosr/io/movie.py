@@ -22,6 +22,8 @@ StrPath = str | os.PathLike[str]
 
 SAMPLED_FRAMES = 16
 PIXEL_SIZE_TOLERANCE = 0.01
+MASK = "every value is 0 or 1: this is a mask, not what a camera recorded"
+LARGEST_PIXEL_NM = 20_000.0  # that a file is believed: programs that know no microscope write the resolution of prints
 NEGATIVE_VALUES = (
     "The movie holds negative values: was its background subtracted, or its offset? Photon numbers, noise and weights "
     "are trustworthy only for raw frames; say --offset (ADU) if it is known."
@@ -97,6 +99,8 @@ def open_movie(
         frame_interval_s=interval * chosen.step if interval is not None else None,
         provenance={**provenance, "frames": [chosen.start, chosen.stop, chosen.step], "crop": list(window)},
     )
+    if source.dtype == bool:
+        warnings.append(f"{MASK[:1].upper()}{MASK[1:]}.")
     if offset is None and holds_negative(source):
         warnings.append(NEGATIVE_VALUES)
     camera = _choose_camera(_CheckedFrames(acquisition), gain, offset, read_noise, warnings)
@@ -178,11 +182,18 @@ def _require_metadata(name: str, movie: TiffMovie, pixel_size_nm: float | None, 
         sizes = movie.metadata.get("pixel_sizes_nm")
         found = f" (the file says {sizes[0]:.5g} x {sizes[1]:.5g} nm, not square)" if sizes else ""
         missing.append(f"the pixel size{found}: give --pixel-size (nm)")
+    elif pixel_size_nm is None and pixel > LARGEST_PIXEL_NM:
+        missing.append(f"the pixel size ({print_resolution(pixel)}): give --pixel-size (nm)")
     if not has_psf:
         missing.append("the point spread function: give --fwhm (nm), or --na and --wavelength (nm), or --psf FILE")
     if pixel is None or missing:
         raise MissingMetadataError(f"{name}: not known, and never guessed: {'; '.join(missing)}.")
     return pixel
+
+
+def print_resolution(pixel_nm: float) -> str:
+    """What a file that states such a pixel says."""
+    return f"the file says {pixel_nm / 1000:.4g} µm, as for a print of {25.4e6 / pixel_nm:.0f} dpi"
 
 
 def _parse_frames(frames: slice | range | str) -> slice:

@@ -82,7 +82,7 @@ th, td {
   padding: 5px 22px 5px 0; text-align: left; vertical-align: top; font-weight: 400;
   border-bottom: 1px solid var(--line);
 }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 thead th { color: var(--soft); font-size: 13px; }
 .group th { padding-top: 16px; font-weight: 650; }
 pre {
