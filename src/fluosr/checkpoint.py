@@ -100,12 +100,22 @@ def load(folder: Path, facts: Mapping[str, Any]) -> Checkpoint:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the facts of two runs, each as "sparsity was 0.7, is 1.4"; empty where they are equal."""
+    """What differs between the facts of two runs, each as "sparsity was 0.7, is 1.4"; empty where they are equal.
+
+    Another method has other parameters, and another movie is seen by another camera: these are not listed then.
+    """
     old, new = dict(_leaves(before)), dict(_leaves(now))
-    return [
+    implied: tuple[str, ...] = ()
+    if old.get("method") != new.get("method"):
+        implied += ("parameters.",)
+    said = []
+    if old.get("movie.fingerprint") != new.get("movie.fingerprint"):
+        implied += ("movie.", "camera.")
+        said.append("the movie is another one, or was changed")
+    return said + [
         f"{name.removeprefix('parameters.')} was {_in_words(old.get(name))}, is {_in_words(new.get(name))}"
         for name in dict.fromkeys([*new, *old])  # in the order of the caller, who knows what tells most
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and not name.startswith(implied)
     ]
 
 

@@ -157,8 +157,10 @@ class Method:
                 name = ".".join(map(str, item["loc"])) or "parameters"
                 if item["type"] == "extra_forbidden":
                     lines.append(f"{name}: no such parameter{nearest(name, self.parameters.model_fields)}")
+                elif not item["loc"]:  # of several parameters together: the model's own words
+                    lines.append(item["msg"].removeprefix("Value error, "))
                 else:
-                    lines.append(f"{name}: {item['msg']} (got {item['input']!r})")
+                    lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
             raise UsageError(f"{self.name}: " + "; ".join(lines)) from None
 
 
