@@ -111,7 +111,7 @@ def test_help_lists_the_commands() -> None:
         (["reconstruct", "x.tif", "--iteration", "5"], ["--iteration", "--iterations"]),
         (["reconstruct", "x.tif", "--method", "fluogn"], ["no method 'fluogn'", "did you mean fluogan"]),
         (["reconstruct", "x.tif", "--preset", "papr"], ["no preset 'papr'", "did you mean paper"]),
-        (["reconstruct", "x.tif", "--factor", "two"], ["--factor", "integer"]),
+        (["reconstruct", "x.tif", "--factor", "two"], ["--factor", "whole number"]),
         (["reconstruct", "x.tif", "--factor", "0"], ["factor", "greater than or equal to 1"]),
         (["reconstruct", "x.tif", "--data-term", "median"], ["data_term", "mean-weighted"]),
         (["reconstruct", "x.tif", "--seed", "-1"], ["--seed"]),
@@ -504,3 +504,13 @@ def test_a_wavelength_in_micrometres_is_named(here: Path) -> None:
     write_movie(here / "movie.tif", frames_of(light_of(CROSS)), 50, np.uint16, 100.0, None)
     done = fluosr("reconstruct", "movie.tif", "--na", "1.4", "--wavelength", "0.525")
     assert done.code != 0 and "--wavelength 525" in done.err
+
+
+def test_a_parameter_of_a_preset_can_be_made_automatic_again(here: Path) -> None:
+    write_movie(here / "movie.tif", frames_of(light_of(CROSS)), 50, np.uint16, 100.0, None)
+    done = fluosr("reconstruct", "movie.tif", *FACTS, "--method", "musical", "--preset", "paper", "--factor", "2",
+                  "--signal-log10", "automatic", "--no-halves", "--no-report")  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads((here / "out" / "run.json").read_text(encoding="utf-8"))["parameters"]["signal_log10"] is None
+    refused = fluosr("reconstruct", "movie.tif", *FACTS, "--method", "musical", "--signal-log10", "much")
+    assert refused.code == 2 and "'much' is not a number, nor 'automatic'" in refused.err

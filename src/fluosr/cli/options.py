@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import typer
 
 from fluosr.methods.registry import get_method, method_names
+from fluosr.settings import AUTOMATIC
 
 if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition
@@ -54,22 +56,50 @@ def input_options() -> list[inspect.Parameter]:
     return [option(name, kind, text) for name, kind, text in table]
 
 
-def option(name: str, kind: Any, text: str, default: Any = None) -> inspect.Parameter:
-    """One option as a parameter of a command's function; None as default means not given."""
+def option(name: str, kind: Any, text: str, default: Any = None, *, automatic: bool = False) -> inspect.Parameter:
+    """One option as a parameter of a command's function; None as default means not given.
+
+    With ``automatic`` a number may also be the word "automatic".
+    """
     flag = "--" + name.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
-    annotation: Any = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text)]
+    more: dict[str, Any] = {}
+    if automatic and kind in (int, float):
+        more = {"parser": _number_or_automatic(kind), "metavar": f"<{kind.__name__}>"}
+    annotation: Any = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text, **more)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _number_or_automatic(kind: type[int] | type[float]) -> Callable[[Any], Any]:
+    def parse(text: Any) -> Any:
+        if text == AUTOMATIC:
+            return text
+        try:
+            return kind(text)
+        except ValueError:
+            number = "a whole number" if kind is int else "a number"
+            raise typer.BadParameter(f"{text!r} is not {number}, nor {AUTOMATIC!r}.") from None
+
+    return parse
+
+
+def settings_among(options: dict[str, Any]) -> dict[str, Any]:
+    """The method's parameters that were given; they are taken out of ``options``, None for those to be automatic."""
+    taken = {name: options.pop(name) for name in [o.name for o in method_options()]}
+    return {name: None if value == AUTOMATIC else value for name, value in taken.items() if value is not None}
 
 
 def method_options() -> list[inspect.Parameter]:
     """One option for every parameter of any method; not given means the method's own default."""
     kinds: dict[str, Any] = {}
+    automatic: set[str] = set()
     texts: dict[str, dict[str, list[str]]] = {}  # option -> what it says -> methods that say it
     defaults: dict[str, dict[str, list[str]]] = {}  # option -> default as shown -> methods that have it
     for method in map(get_method, method_names()):
         for name, field in method.parameters.model_fields.items():
             kind = _plain_kind(field.annotation)
+            if type(None) in get_args(field.annotation):
+                automatic.add(name)
             # Two methods may mean different types by one name: the text then goes to the model as it is.
             kinds[name] = kind if kinds.get(name, kind) is kind else str
             texts.setdefault(name, {}).setdefault(field.description or "", []).append(method.name)
@@ -84,7 +114,7 @@ def method_options() -> list[inspect.Parameter]:
         elif shown:
             each = [f"{', '.join(methods)}: {value}" for value, methods in shown.items()]
             text += f" [{'; '.join(each)}]"
-        options.append(option(name, kinds[name], text))
+        options.append(option(name, kinds[name], text, automatic=name in automatic))
     return options
 
 

@@ -18,6 +18,7 @@ from fluosr.cli.options import (
     input_options,
     method_options,
     open_chosen,
+    settings_among,
     with_options,
 )
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
@@ -43,8 +44,7 @@ def reconstruct(
 ) -> None:
     """Reconstruct a movie: writes the image, background, mean frame, run.json and report.html to --output."""
     chosen = get_method(method)
-    settings = {name: options.pop(name) for name in [o.name for o in method_options()]}
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = settings_among(options)
     parameters = chosen.build(preset, **given)
     acquisition = open_chosen(movie, options)
     from fluosr.pipeline import idle_parameters, run_to_folder

@@ -19,10 +19,12 @@ from fluosr.cli.options import (
     input_options,
     method_options,
     open_chosen,
+    settings_among,
     with_options,
 )
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
 from fluosr.progress import ProgressBar
+from fluosr.settings import AUTOMATIC
 
 if TYPE_CHECKING:
     from fluosr.report.sweep_page import Sweep
@@ -48,17 +50,17 @@ def sweep(
     from fluosr.settings import plan_sweep
 
     chosen = get_method(method)
-    settings = {name: options.pop(name) for name in [o.name for o in method_options()]}
-    fixed = {name: value for name, value in settings.items() if value is not None}
+    fixed = settings_among(options)
     plan = plan_sweep(chosen, vary, preset, fixed)
-    given = {"method": method, "preset": preset, **options, "seed": seed or None, **fixed}
+    given = {"method": method, "preset": preset, **options, "seed": seed or None}
     if device != "auto":
         given["device"] = device
     acquisition = open_chosen(movie, options)
     from fluosr import sweep as sweeping
 
     def command_of(varied: Mapping[str, Any]) -> list[str]:
-        return ["fluosr", "reconstruct", str(movie), *as_arguments({**given, **varied})]
+        chosen_here = {name: AUTOMATIC if value is None else value for name, value in {**fixed, **varied}.items()}
+        return ["fluosr", "reconstruct", str(movie), *as_arguments({**given, **chosen_here})]
 
     with ProgressBar() as bar:
         found = sweeping.sweep(
