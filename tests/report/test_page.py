@@ -276,7 +276,7 @@ def test_large_noise_stays_under_five_megabytes():
     )
     html, parsed = render(made)
     assert len(html) < 5e6
-    assert "larger than the page" in parsed.text
+    assert "Larger than the page" in parsed.text
 
 
 def test_maps_are_shown_in_their_unit_and_with_their_name():

@@ -72,7 +72,7 @@ def test_panels_of_different_pixels_have_one_physical_scale():
 def test_large_images_are_merged_and_said_so(shape):
     image = np.random.default_rng(0).random((shape[0] * 4, shape[1] * 4))
     drawing = plots.images([plots.Panel(image, 1.0, "Big", "x")])
-    assert "larger than the page" in drawing.note
+    assert "Larger than the page" in drawing.note
     assert drawing.width <= plots.FIGURE_WIDTH
 
 

@@ -175,6 +175,7 @@ def _draw_panels(
     total_h = rows * (head + box_h + foot) + bar_foot
     figure = Figure(figsize=(total_w / 100, total_h / 100), dpi=100)
     notes = [_contrast_note(panels[0], one_bar)] if one_bar else []
+    shrunk: dict[str, list[str]] = {}  # how -> panels
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
         x0 = column * (cell_w + gap * crisp)
@@ -182,7 +183,12 @@ def _draw_panels(
         axes = figure.add_axes((x0 / total_w, y0 / total_h, box_w / total_w, box_h / total_h))
         if not one_bar:
             notes.append(_contrast_note(panel, panel.title))
-        notes += _draw_panel(axes, panel, scale, width_nm, height_nm, crisp)
+        how = _draw_panel(axes, panel, scale, width_nm, height_nm, crisp)
+        if how:
+            shrunk.setdefault(how, []).append(panel.title)
+        bad = int((~np.isfinite(panel.image)).sum())
+        if bad:
+            notes.append(f"{panel.title}: {bad} pixel(s) without a value are grey.")
         axes.text(
             0, 1 + 9 * crisp / box_h, panel.title, transform=axes.transAxes, color=INK, fontsize=10.5 * crisp,
             fontweight="bold", parse_math=False,
@@ -193,6 +199,8 @@ def _draw_panels(
         bar_y = bar_foot - 18 * crisp if one_bar else y0 - 20 * crisp
         bar = figure.add_axes((x0 / total_w, bar_y / total_h, bar_w / total_w, 8 * crisp / total_h))
         _draw_colour_bar(bar, panel, crisp)
+    for how, titles in shrunk.items():
+        notes.append(f"Larger than the page, so that each point shows {how}: {', '.join(titles)}.")
     return Drawing(_png(figure), math.ceil(total_w / crisp), " ".join(dict.fromkeys(notes)))
 
 
@@ -206,8 +214,8 @@ def _contrast_note(panel: Panel, name: str) -> str:
     )
 
 
-def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_nm: float, crisp: int) -> list[str]:
-    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what its caption must say beside contrast."""
+def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_nm: float, crisp: int) -> str:
+    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what a point shows where it is several pixels."""
     low, high = contrast(panel)
     block = max(1, math.floor(1 / (panel.pixel_size_nm * scale) + 1e-9))
     shown = shrink(np.asarray(panel.image, float), block, panel.reduce)
@@ -224,14 +232,10 @@ def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_
         _draw_line(axes, panel.line, crisp)
     if panel.scale_bar:
         _draw_scale_bar(axes, scale, width_nm, height_nm, crisp)
-    notes = []
-    if block > 1:
-        kind = "the mean" if panel.reduce == "mean" else "the value farthest from zero"
-        notes.append(f"{panel.title} is larger than the page: each point shows {kind} of {block} x {block} pixels.")
-    bad = int((~np.isfinite(panel.image)).sum())
-    if bad:
-        notes.append(f"{panel.title}: {bad} pixel(s) without a value are grey.")
-    return notes
+    if block == 1:
+        return ""
+    kind = "the mean" if panel.reduce == "mean" else "the value farthest from zero"
+    return f"{kind} of {block} x {block} pixels"
 
 
 def _draw_line(axes: Axes, line: tuple[float, float, float, float], crisp: int) -> None:
