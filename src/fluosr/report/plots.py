@@ -215,7 +215,7 @@ def _contrast_note(panel: Panel, name: str) -> str:
 
 
 def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_nm: float, crisp: int) -> str:
-    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what a point shows where it is several pixels."""
+    """Draw one panel, ``scale`` screen pixels for a nanometre; returns what a point shows where it is several."""
     low, high = contrast(panel)
     block = max(1, math.floor(1 / (panel.pixel_size_nm * scale) + 1e-9))
     shown = shrink(np.asarray(panel.image, float), block, panel.reduce)
