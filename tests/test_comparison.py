@@ -319,3 +319,9 @@ def test_where_memory_cannot_be_counted_anew_the_page_says_so(tmp_path: Path, mo
     page = (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "MB *" in page and "not of this method alone" in page
     assert record_of(tmp_path)["methods"][0]["peak_memory_is_its_own"] is False
+
+
+def test_a_method_that_failed_leaves_no_empty_folder(tmp_path: Path) -> None:
+    found = compare(movie_of(frames_of(light_of(CROSS), 3)), ["mean", "sofi"], tmp_path / "out", factor=2)
+    assert [entry.state for entry in found.entries if entry.method == "sofi"] == ["failed"]
+    assert (tmp_path / "out" / "mean" / "run.json").exists() and not (tmp_path / "out" / "sofi").exists()

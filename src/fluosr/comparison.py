@@ -13,6 +13,7 @@ from typing import Any
 from fluosr import __version__, checkpoint, machine
 from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, FluosrError, ReconstructionInterrupted, UsageError, in_words
+from fluosr.io.lock import only_run_in
 from fluosr.io.saved import load_notes, load_reconstruction, save_reconstruction
 from fluosr.io.write import write_json, write_text
 from fluosr.methods.base import MethodParameters, Run
@@ -88,7 +89,7 @@ def compare(
     facts = {"seed": seed, "device": device, "command": command}
     shared = Run(seed=seed, device=device)  # one for all, so that Ctrl-C between two methods is not lost
     entries: list[Entry] = []
-    with stop_on_signals(shared):
+    with only_run_in(output), stop_on_signals(shared):
         for name in methods:
             if shared.stop_requested:
                 entries.append(Entry(name, "not run", reason="the comparison was stopped before its turn"))
@@ -106,6 +107,9 @@ def compare(
             rest = [Entry(later, "not run", reason="its turn has not come") for later in methods[len(entries) :]]
             unfinished = _comparison([*entries, *rest], factor, stopped=bool(rest))
             write_json(output / "compare.json", describe(unfinished, acquisition, facts))
+        for name in methods:
+            with suppress(OSError):  # it holds something
+                (output / name).rmdir()
         found = _comparison(entries, factor, stopped=any(e.state in ("stopped", "not run") for e in entries))
         write_json(output / "compare.json", describe(found, acquisition, facts))
         versions: Mapping[str, str] = next((entry.record["versions"] for entry in found.entries if entry.record), {})

@@ -18,6 +18,7 @@ import numpy as np
 from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, ReconstructionInterrupted, UsageError, in_words
+from fluosr.io.lock import only_run_in
 from fluosr.io.write import write_json, write_ome_tiff, write_text
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.registry import get_method
@@ -85,8 +86,6 @@ def sweep(
     if resume:
         kept = _earlier(output, facts)
         _take_finished(cells, kept, output)
-    else:
-        _clear(output)
     left = [number for number, cell in enumerate(cells) if cell.state != "finished"]
     shape = " x ".join(f"{n} of {name}" for n, name in zip(plan.shape, plan.names, strict=True))
     tell(f"{len(cells)} cells ({shape})" + (f", {len(left)} of them left." if resume else "."))
@@ -97,7 +96,9 @@ def sweep(
     def record(found: Sweep, best_finished: bool = False) -> None:
         write_json(output / "sweep.json", _describe(found, acquisition, facts, page, command_of, best_finished))
 
-    with stop_on_signals(shared):
+    with only_run_in(output), stop_on_signals(shared):
+        if not resume:
+            _clear(output)
         record(score(method, plan, cells))  # first: it marks the folder as one of ours
         for done, number in enumerate(left):
             watched.progress("cells", len(cells) - len(left) + done, len(cells))
