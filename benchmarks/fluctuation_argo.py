@@ -117,8 +117,9 @@ def table(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
         f"14 sets d = 0 ... 390 nm and a single line; {PHOTONS:.0f} photons at the peak, 500 frames, model (3), "
         f"upright lines of {LINE_NM:.0f} nm; up to {seeds} seeds, mean ± sd. Every method at its defaults, L = 6, "
         "camera estimated from the movie. 'Resolved from' is the smallest d, centre to centre, from which on every "
-        f"pair dips by 26 %; less the lines' {LINE_NM:.0f} nm it is edge to edge. 'Continuity' is the share of the lines' length "
-        "along which the light is at least half its median. CPU seconds are of a busy machine and without halves.",
+        f"pair dips by 26 %; less the lines' {LINE_NM:.0f} nm it is edge to edge. 'Continuity' is the share of the "
+        "lines' length along which the light is at least half its median. CPU seconds are of a busy machine and "
+        "without halves.",
     )  # fmt: skip
     rows = []
     for method, values, label in variants():
