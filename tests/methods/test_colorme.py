@@ -14,11 +14,11 @@ from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.colorme import METHOD
 from fluosr.methods.colorme.intensity import Discrepancy, IntensityProblem, fit_intensity
-from fluosr.methods.covariance import support
-from fluosr.methods.covariance.frames import BackProjectedFrames
-from fluosr.methods.covariance.parameters import Noise, Penalty
-from fluosr.methods.covariance.problem import CovarianceProblem, automatic_sparsity
-from fluosr.methods.covariance.support import SupportSearch, thresholds
+from fluosr.methods.second_order import support
+from fluosr.methods.second_order.frames import BackProjectedFrames
+from fluosr.methods.second_order.parameters import Noise, Penalty
+from fluosr.methods.second_order.problem import SecondOrderProblem, automatic_sparsity
+from fluosr.methods.second_order.support import SupportSearch, thresholds
 from fluosr.optics.kronecker import Pair, imaging_pairs
 from fluosr.optics.psf import AiryPSF, GaussianPSF
 from fluosr.optics.sampling import Grid
@@ -48,7 +48,7 @@ def gathered(pairs: list[Pair], frames: np.ndarray) -> BackProjectedFrames:
 @every_noise
 def test_data_term_gradient_and_value_are_those_of_the_dense_covariance(noise: Noise) -> None:
     pairs, frames = small()
-    problem = CovarianceProblem(pairs, gathered(pairs, frames), noise)
+    problem = SecondOrderProblem(pairs, gathered(pairs, frames), noise)
     reference = DenseFit(dense(pairs), covariance(frames), noise)
     points = [np.zeros(problem.shape), np.random.default_rng(1).gamma(0.3, 30.0, problem.shape)]
     values = []
@@ -69,7 +69,7 @@ def test_data_term_gradient_and_value_are_those_of_the_dense_covariance(noise: N
 @every_noise
 def test_the_diagonal_majorises_the_normal_operator(noise: Noise) -> None:
     pairs, frames = small()
-    problem = CovarianceProblem(pairs, gathered(pairs, frames), noise)
+    problem = SecondOrderProblem(pairs, gathered(pairs, frames), noise)
     unit = torch.eye(problem.data.numel(), dtype=torch.float64)
     normal = torch.stack([problem.normal(row.view(problem.shape)).ravel() for row in unit]).numpy()
     assert np.linalg.eigvalsh(np.diag(problem.majoriser.numpy().ravel()) - normal).min() > -1e-12
@@ -79,7 +79,7 @@ def test_the_diagonal_majorises_the_normal_operator(noise: Noise) -> None:
 @every_noise
 def test_l1_reaches_the_minimum_of_plain_proximal_gradient(noise: Noise) -> None:
     pairs, frames = small()
-    problem = CovarianceProblem(pairs, gathered(pairs, frames), noise)
+    problem = SecondOrderProblem(pairs, gathered(pairs, frames), noise)
     threshold = thresholds(problem, "l1", 2.0, None)
     search = SupportSearch(problem, "l1", threshold, width=1.7, iterations=20_000, tolerance=1e-10)
     found = search.run(Run(), "support").point.numpy().ravel()
@@ -95,7 +95,7 @@ def test_l1_reaches_the_minimum_of_plain_proximal_gradient(noise: Noise) -> None
 
 def test_cel0_solves_the_reweighted_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs, frames = small()
-    problem = CovarianceProblem(pairs, gathered(pairs, frames), "shared")
+    problem = SecondOrderProblem(pairs, gathered(pairs, frames), "shared")
     threshold = thresholds(problem, "cel0", None, 5e-3)
     a, r = dense(pairs), covariance(frames)
     norms = (a**2).sum(0)
@@ -118,7 +118,7 @@ def test_the_noise_of_the_data_term_is_foretold(noise: Noise) -> None:
     nothing = torch.zeros((16, 16), dtype=torch.float64)
     for seed in range(60):
         frames = frames_of(np.full(FIELD, 20.0), 50, seed=seed)
-        problem = CovarianceProblem(pairs, gathered(pairs, frames), noise)
+        problem = SecondOrderProblem(pairs, gathered(pairs, frames), noise)
         values.append(-float(problem.gradient(nothing, nothing.clone())[7, 8]))
     scatter = float(problem.scatter[7, 8])
     assert 0.5 * scatter < np.std(values) < 1.25 * scatter
@@ -134,7 +134,7 @@ def test_without_fluctuating_emitters_the_automatic_support_is_hardly_ever_more_
     alarms = 0
     for seed in range(40):
         frames = frames_of(np.full(field, 20.0), n_frames, seed=seed)
-        problem = CovarianceProblem(pairs, gathered(pairs, frames), noise)
+        problem = SecondOrderProblem(pairs, gathered(pairs, frames), noise)
         threshold = thresholds(problem, "l1", automatic_sparsity(field, 3.0, n_frames), None)
         zero = torch.zeros(problem.shape, dtype=torch.float64)
         alarms += bool((-problem.gradient(zero, zero.clone()) > threshold).any())

@@ -9,11 +9,11 @@ from scipy.ndimage import gaussian_filter, label
 
 import fluosr
 from fluosr.methods.base import Run
-from fluosr.methods.covariance import support
-from fluosr.methods.covariance.frames import MEDIAN_FRAMES, BackProjectedFrames
-from fluosr.methods.covariance.parameters import Penalty
-from fluosr.methods.covariance.problem import CovarianceProblem
-from fluosr.methods.covariance.support import SupportSearch, thresholds
+from fluosr.methods.second_order import support
+from fluosr.methods.second_order.frames import MEDIAN_FRAMES, BackProjectedFrames
+from fluosr.methods.second_order.parameters import Penalty
+from fluosr.methods.second_order.problem import SecondOrderProblem
+from fluosr.methods.second_order.support import SupportSearch, thresholds
 from fluosr.methods.sparcom import METHOD
 from fluosr.optics.kronecker import imaging_pairs
 from fluosr.optics.psf import GaussianPSF
@@ -26,13 +26,13 @@ PLAIN: dict[str, Any] = {"factor": 3, "drift": False, "bleaching": False, "bad_p
 FIELD = (8, 8)
 
 
-def small_problem(baseline: str = "mean") -> tuple[CovarianceProblem, np.ndarray, np.ndarray]:
+def small_problem(baseline: str = "mean") -> tuple[SecondOrderProblem, np.ndarray, np.ndarray]:
     pairs = imaging_pairs(Grid(FIELD, 2), GaussianPSF(200.0), 100.0)
     frames = independent_movie([(3.2, 2.9, 80.0), (3.4, 5.6, 50.0), (6.1, 4.0, 60.0)], 75, field=FIELD)
     kept = BackProjectedFrames(pairs, frames[0], medians=baseline == "median")
     for start in range(0, len(frames), 9):
         kept.add(frames[start : start + 9].astype(np.float32))
-    return CovarianceProblem(pairs, kept, "none", baseline=baseline), dense(pairs), frames
+    return SecondOrderProblem(pairs, kept, "none", baseline=baseline), dense(pairs), frames
 
 
 def test_second_moments_about_the_streamed_median() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fluosr.methods.base import Method, ReconstructFunction, Run
 from fluosr.methods.colorme.parameters import ColormeParameters
-from fluosr.methods.covariance.parameters import BUFFERS
+from fluosr.methods.second_order.parameters import BUFFERS
 
 if TYPE_CHECKING:
     from fluosr.acquisition import Acquisition

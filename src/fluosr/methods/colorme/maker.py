@@ -10,15 +10,15 @@ import torch
 from fluosr.methods.base import Run
 from fluosr.methods.colorme.intensity import FIRST_SMOOTHNESS, Discrepancy, IntensityProblem, fit_intensity
 from fluosr.methods.colorme.parameters import ColormeParameters
-from fluosr.methods.covariance.maker import CovarianceMaker
-from fluosr.methods.covariance.problem import CovarianceProblem
+from fluosr.methods.second_order.maker import SecondOrderMaker
+from fluosr.methods.second_order.problem import SecondOrderProblem
 from fluosr.solvers.fista import Fista, FistaState
 
 RADII_PER_FWHM = 6.0  # a support of single pixels along a line leaves gaps that no light can fill
 SHORT_FIT = 200  # iterations, for the image of a run that was stopped
 
 
-class ColormeMaker(CovarianceMaker):
+class ColormeMaker(SecondOrderMaker):
     """Sets ``background`` and ``expected``: the image is in photons."""
 
     parameters: ColormeParameters
@@ -63,7 +63,7 @@ class ColormeMaker(CovarianceMaker):
         disk = reach[:, None] ** 2 + reach**2 <= radius**2
         return np.asarray(binary_dilation(support, disk))
 
-    def _noise_variance(self, problem: CovarianceProblem, variances: torch.Tensor) -> float:
+    def _noise_variance(self, problem: SecondOrderProblem, variances: torch.Tensor) -> float:
         """A frame's own noise, mean over the pixels, photons squared.
 
         Counting photons and reading them out. The published value is s, what the variances found leave of the frames':

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from fluosr.methods.covariance.parameters import CovarianceParameters
+from fluosr.methods.second_order.parameters import SecondOrderParameters
 
 
-class ColormeParameters(CovarianceParameters):
+class ColormeParameters(SecondOrderParameters):
     """The support's penalty, and what the intensity on it has to reach."""
 
     restarts: int = Field(

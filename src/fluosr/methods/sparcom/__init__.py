@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluosr.methods.base import Method, ReconstructFunction, Run
-from fluosr.methods.covariance.parameters import BUFFERS
+from fluosr.methods.second_order.parameters import BUFFERS
 from fluosr.methods.sparcom.parameters import SparcomParameters
 
 if TYPE_CHECKING:

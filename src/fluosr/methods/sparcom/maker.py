@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fluosr.methods.base import Run
-from fluosr.methods.covariance.maker import CovarianceMaker
+from fluosr.methods.second_order.maker import SecondOrderMaker
 
 
-class SparcomMaker(CovarianceMaker):
+class SparcomMaker(SecondOrderMaker):
     """The image's unit is made photons by the mean frame."""
 
     def image(self, run: Run, stage: str) -> np.ndarray:

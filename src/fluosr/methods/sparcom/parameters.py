@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from fluosr.methods.covariance.parameters import CovarianceParameters
+from fluosr.methods.second_order.parameters import SecondOrderParameters
 
 
-class SparcomParameters(CovarianceParameters):
+class SparcomParameters(SecondOrderParameters):
     """What is taken off the frames before their second moments are formed."""
 
     baseline: Literal["mean", "median"] = Field(

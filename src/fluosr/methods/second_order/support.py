@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from fluosr.methods.base import Run
-from fluosr.methods.covariance.parameters import Penalty
-from fluosr.methods.covariance.problem import CovarianceProblem
+from fluosr.methods.second_order.parameters import Penalty
+from fluosr.methods.second_order.problem import SecondOrderProblem
 from fluosr.solvers.total_variation import proximal, total_variation
 
 LOOK = 10  # iterations between two looks at whether r stands still
@@ -32,7 +32,7 @@ TV_FLOOR = 0.05  # of the maximum, under which TV's r is no support
 
 
 def thresholds(
-    problem: CovarianceProblem, penalty: Penalty, sparsity: float | None, of_maximum: float | None
+    problem: SecondOrderProblem, penalty: Penalty, sparsity: float | None, of_maximum: float | None
 ) -> torch.Tensor:
     """(ny, nx) t, the weights of the first l1 problem.
 
@@ -118,7 +118,7 @@ class SupportSearch:
 
     def __init__(
         self,
-        problem: CovarianceProblem,
+        problem: SecondOrderProblem,
         penalty: Penalty,
         threshold: torch.Tensor,
         *,

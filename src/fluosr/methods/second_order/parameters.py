@@ -13,7 +13,7 @@ BUFFERS = 40  # fine images in single precision: the solver's twenty are in doub
 Penalty = Literal["l1", "cel0", "reweighted", "tv"]
 
 
-class CovarianceParameters(MovieParameters):
+class SecondOrderParameters(MovieParameters):
     """Penalty, noise and the solver's end."""
 
     penalty: Penalty = Field(

@@ -20,15 +20,15 @@ from functools import cached_property
 
 import torch
 
-from fluosr.methods.covariance.frames import BackProjectedFrames
-from fluosr.methods.covariance.parameters import Noise
+from fluosr.methods.second_order.frames import BackProjectedFrames
+from fluosr.methods.second_order.parameters import Noise
 from fluosr.optics.kronecker import KroneckerSum, Pair, column_sums, gram, squared, transposed
 
 LEAST_CURVATURE = 1e-3  # of the largest: emitters in the far margin hardly show
 FALSE_ALARMS = 0.05  # share of movies without fluctuating emitters in which a threshold may be passed
 
 
-class CovarianceProblem:
+class SecondOrderProblem:
     """f, its gradient and a diagonal that majorises its Hessian; all images are (ny, nx) float64.
 
     Args:

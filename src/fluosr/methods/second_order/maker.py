@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from fluosr.methods.base import Run
-from fluosr.methods.covariance.frames import BackProjectedFrames
-from fluosr.methods.covariance.parameters import CovarianceParameters
-from fluosr.methods.covariance.problem import CovarianceProblem, automatic_sparsity
-from fluosr.methods.covariance.support import SupportSearch, SupportState, thresholds
+from fluosr.methods.second_order.frames import BackProjectedFrames
+from fluosr.methods.second_order.parameters import SecondOrderParameters
+from fluosr.methods.second_order.problem import SecondOrderProblem, automatic_sparsity
+from fluosr.methods.second_order.support import SupportSearch, SupportState, thresholds
 from fluosr.methods.image_maker import ImageMaker
 from fluosr.optics.kronecker import imaging_pairs
 from fluosr.optics.psf import FWHM_PER_SIGMA
@@ -25,7 +25,7 @@ TYPICAL_ITERATIONS = {"l1": 2000, "cel0": 12_000, "reweighted": 6000, "tv": 4000
 WHY_SPARSITY = "what the data term's noise passes in one of 20 movies without emitters that fluctuate"
 
 
-class CovarianceMaker(ImageMaker):
+class SecondOrderMaker(ImageMaker):
     """Gathers the variances and finds where emitters fluctuate.
 
     Args:
@@ -40,7 +40,7 @@ class CovarianceMaker(ImageMaker):
         self,
         movie: CorrectedMovie,
         factor: int,
-        parameters: CovarianceParameters,
+        parameters: SecondOrderParameters,
         *,
         baseline: str = "mean",
         restarts: int = 0,
@@ -77,7 +77,7 @@ class CovarianceMaker(ImageMaker):
         """See :class:`ImageMaker`."""
         self.frames.restore(state)
 
-    def find_variances(self, run: Run, stage: str) -> tuple[CovarianceProblem, SupportState, torch.Tensor]:
+    def find_variances(self, run: Run, stage: str) -> tuple[SecondOrderProblem, SupportState, torch.Tensor]:
         """The fit, its end, and the support, (ny, nx) bool.
 
         Raises:
@@ -127,7 +127,7 @@ class CovarianceMaker(ImageMaker):
         size = self.grid.shape
         trial = BackProjectedFrames(self.pairs, np.zeros(self.grid.field_shape))
         trial.add(np.ones((2, *self.grid.field_shape), np.float32))
-        problem = CovarianceProblem(self.pairs, trial, self.parameters.noise_covariance)
+        problem = SecondOrderProblem(self.pairs, trial, self.parameters.noise_covariance)
         image = torch.ones(size, dtype=torch.float64)
         problem.normal(image)
         started = time.perf_counter()
@@ -142,9 +142,9 @@ class CovarianceMaker(ImageMaker):
             return self.parameters.sparsity
         return automatic_sparsity(self.grid.field_shape, self._fwhm_px, self.frames.count)
 
-    def _search(self, device: str) -> tuple[CovarianceProblem, SupportSearch]:
+    def _search(self, device: str) -> tuple[SecondOrderProblem, SupportSearch]:
         given = self.parameters
-        problem = CovarianceProblem(
+        problem = SecondOrderProblem(
             self.pairs, self.frames, given.noise_covariance, baseline=self._baseline, device=device
         )
         threshold = thresholds(problem, given.penalty, self._sparsity(), given.sparsity_of_maximum)
