@@ -127,7 +127,7 @@ def transposed(pairs: Sequence[Pair]) -> list[Pair]:
 
 def gram(pairs: Sequence[Pair]) -> list[Pair]:
     """A^T A."""
-    return _merged([(r.T @ s, c.T @ d) for r, c in pairs for s, d in pairs])
+    return merged([(r.T @ s, c.T @ d) for r, c in pairs for s, d in pairs])
 
 
 def squared(pairs: Sequence[Pair]) -> list[Pair]:
@@ -136,7 +136,7 @@ def squared(pairs: Sequence[Pair]) -> list[Pair]:
     for i, j in combinations_with_replacement(range(len(pairs)), 2):
         (r, c), (s, d) = pairs[i], pairs[j]
         made.append(((1.0 if i == j else 2.0) * r * s, c * d))
-    return _merged(made)
+    return merged(made)
 
 
 def column_sums(pairs: Sequence[Pair]) -> np.ndarray:
@@ -144,7 +144,7 @@ def column_sums(pairs: Sequence[Pair]) -> np.ndarray:
     return np.sum([np.outer(rows.sum(0), columns.sum(0)) for rows, columns in pairs], axis=0)
 
 
-def _merged(pairs: list[Pair]) -> list[Pair]:
+def merged(pairs: list[Pair]) -> list[Pair]:
     """The same sum in fewer terms: the largest singular vectors of sum_k vec(R_k) vec(C_k)^T."""
     if len(pairs) == 1:
         return pairs

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from fluosr.methods.base import Run
+from fluosr.methods.image_maker import ImageMaker
 from fluosr.methods.second_order.frames import BackProjectedFrames
 from fluosr.methods.second_order.parameters import SecondOrderParameters
 from fluosr.methods.second_order.problem import SecondOrderProblem, automatic_sparsity
 from fluosr.methods.second_order.support import SupportSearch, SupportState, thresholds
-from fluosr.methods.image_maker import ImageMaker
 from fluosr.optics.kronecker import imaging_pairs
 from fluosr.optics.psf import FWHM_PER_SIGMA
 from fluosr.optics.sampling import Grid, margin_for

@@ -1,0 +1,184 @@
+"""The fit: x, b and kappa at the minimum of the penalised likelihood, none of them negative.
+
+    x = G theta^2,    b = B phi^2,    kappa = exp(l),
+    minimise Q(x, b, kappa) + sum_i p_i theta_i^2
+
+G spreads each grain of light over a narrow Gaussian, or not at all; B are broad splines. The squares make the signs
+right without constraints, and quasi-Newton steps in theta converge where first-order ones stand still: a coarse image
+is made by multiplicative steps, which cannot get stuck, and the fine one by L-BFGS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fluosr.methods.covariance.likelihood import CompositeLikelihood
+from fluosr.optics.background import BackgroundBasis
+from fluosr.optics.kronecker import KroneckerSum
+from fluosr.optics.psf import FWHM_PER_SIGMA
+from fluosr.solvers.quasi_newton import QuasiNewtonState, advance
+
+LEAST_GRAIN = 1.0  # fine pixels FWHM, under which a grain is a pixel
+COARSE_STEPS = 25  # multiplicative steps that make the start
+DARK_QUANTILE = 0.1  # of the mean frame: where the background begins
+METRIC_EVERY = 10  # iterations
+LEAST_OF_CURVATURE = 1e-5  # of the largest
+LEAST = 1e-12  # of the largest, in the start: a square root of zero has no slope
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """What is fitted.
+
+    Attributes:
+        fine: (ny, nx) mean emission x, photons per fine pixel and frame, on the extended grid.
+        background: (Y, X) photons.
+        fano_factor: kappa.
+    """
+
+    fine: torch.Tensor
+    background: torch.Tensor
+    fano_factor: float
+
+
+class Grains:
+    """G: symmetric, of unit sum but at the rim.
+
+    Args:
+        shape: (ny, nx).
+        fwhm: of a grain, fine pixels; 0 for none.
+    """
+
+    def __init__(self, shape: tuple[int, int], fwhm: float, device: torch.device) -> None:
+        self._spread: KroneckerSum | None = None
+        if fwhm >= LEAST_GRAIN:
+            sigma = fwhm / FWHM_PER_SIGMA
+            factors = []
+            for n in shape:
+                distance = np.arange(n)[:, None] - np.arange(n)[None, :]
+                profile = np.where(np.abs(distance) <= 4 * sigma + 1, np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
+                factors.append(profile / np.exp(-0.5 * (np.arange(-n, n + 1) / sigma) ** 2).sum())
+            self._spread = KroneckerSum([(factors[0], factors[1])], device=device)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """G s, and G^T r."""
+        return image if self._spread is None else self._spread(image)
+
+
+class Fit:
+    """One penalised likelihood, ready to be minimised.
+
+    Args:
+        likelihood: of mean and covariance.
+        basis: of the background.
+        grain_fwhm: of a grain, fine pixels; 0 for none.
+        penalty: (ny, nx) or a number, per photon of x.
+        fano_factor: kappa where it is known; None to fit it.
+    """
+
+    def __init__(
+        self,
+        likelihood: CompositeLikelihood,
+        basis: BackgroundBasis,
+        *,
+        grain_fwhm: float = 0.0,
+        penalty: torch.Tensor | float = 0.0,
+        fano_factor: float | None = None,
+    ) -> None:
+        self.likelihood, self.basis, self.penalty, self.fano_factor = likelihood, basis, penalty, fano_factor
+        self.grains = Grains(likelihood.patches.grid.shape, grain_fwhm, likelihood.patches.device)
+
+    def start(self, light: Light) -> QuasiNewtonState:
+        """The state of the quasi-Newton iteration at some light.
+
+        Its background becomes the nearest that the splines can draw; a kappa that is known takes the place of its.
+        """
+        fine = light.fine.clamp_min(LEAST * float(light.fine.max()))
+        knots = self._knots(light.background)
+        parts = [fine.sqrt().flatten(), knots.clamp_min(LEAST * float(knots.max())).sqrt().flatten()]
+        if self.fano_factor is None:
+            parts.append(parts[0].new_tensor([math.log(max(light.fano_factor, 1e-6))]))
+        return QuasiNewtonState.start(self.value_and_gradient, torch.cat(parts))
+
+    def advance(self, state: QuasiNewtonState) -> None:
+        """One iteration."""
+        if state.iteration % METRIC_EVERY == 0:
+            state.metric = self._metric(state)
+        advance(self.value_and_gradient, state)
+
+    def light(self, point: torch.Tensor) -> Light:
+        """What a point of the iteration stands for."""
+        theta, phi, kappa = self._split(point)
+        return Light(self.grains(theta**2), self.basis.image(phi**2), kappa)
+
+    def value_and_gradient(self, point: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """The penalised likelihood and its gradient at a point."""
+        theta, phi, kappa = self._split(point)
+        light = self.light(point)
+        if not 1e-9 < kappa < 1e9:
+            return math.inf, torch.zeros_like(point)
+        value, gradient = self.likelihood.value_and_gradient(light.fine, light.background, kappa)
+        by_theta = 2.0 * theta * (self.grains(gradient.fine) + self.penalty)
+        by_phi = 2.0 * phi * self.basis.adjoint(gradient.background)
+        parts = [by_theta.flatten(), by_phi.flatten()]
+        if self.fano_factor is None:
+            parts.append(point.new_tensor([kappa * gradient.fano_factor]))
+        return value + float((self.penalty * theta**2).sum()), torch.cat(parts)
+
+    def _metric(self, state: QuasiNewtonState) -> torch.Tensor:
+        """One over the curvature in theta: 8 x F where there is light (F the Fisher information), 2 |dQ/dx| where not.
+
+        The image's curvatures span many powers of ten. Background and kappa, a few numbers, get the median.
+        """
+        theta, phi, kappa = self._split(state.point)
+        light = self.light(state.point)
+        information = self.grains(sum(self.likelihood.information(light.fine, light.background, kappa)))
+        pull = state.gradient[: theta.numel()].reshape(theta.shape).abs() / theta.abs().clamp_min(1e-150)
+        curvature = (8.0 * theta**2 * information + pull).flatten()
+        curvature += LEAST_OF_CURVATURE * curvature.max()
+        rest = curvature.median().expand(len(state.point) - len(curvature))
+        return 1.0 / torch.cat([curvature, rest])
+
+    def _split(self, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+        shape = self.likelihood.patches.grid.shape
+        n, k = math.prod(shape), math.prod(self.basis.shape)
+        kappa = math.exp(min(float(point[n + k]), 50.0)) if self.fano_factor is None else self.fano_factor
+        return point[:n].reshape(shape), point[n : n + k].reshape(self.basis.shape), kappa
+
+    def _knots(self, background: torch.Tensor) -> torch.Tensor:
+        rows, columns = self.basis.factors
+        knots: torch.Tensor = torch.linalg.pinv(rows) @ background @ torch.linalg.pinv(columns).T
+        return knots.clamp_min(0.01 * float(background.mean()))
+
+
+def coarse_light(likelihood: CompositeLikelihood, mean: torch.Tensor, fano_factor: float | None) -> Light:
+    """A blurred first image: even light and kappa from the moments, then multiplicative steps.
+
+    Args:
+        likelihood: of the frames.
+        mean: (Y, X) mean frame, photoelectrons.
+        fano_factor: kappa where it is known.
+    """
+    patches = likelihood.patches
+    dark = float(mean.flatten().quantile(DARK_QUANTILE).clamp_min(0.01 * mean.mean().abs()))
+    background = torch.full_like(mean, dark)
+    light = max(float(mean.mean()) - dark, 0.05 * dark, 1e-9)
+    fine = mean.new_full(patches.grid.shape, light / patches.grid.factor**2)
+    kappa = moments_fano_factor(likelihood, fine, background) if fano_factor is None else fano_factor
+    for _ in range(COARSE_STEPS):
+        fine = likelihood.multiplicative_step(fine, background, kappa)
+        if fano_factor is None:
+            kappa = moments_fano_factor(likelihood, fine, background)
+    return Light(fine, background, kappa)
+
+
+def moments_fano_factor(likelihood: CompositeLikelihood, fine: torch.Tensor, background: torch.Tensor) -> float:
+    """kappa by least squares over all covariances, for given light; not below 1e-3."""
+    alone = likelihood.model(fine, background, 0.0)
+    shared = likelihood.model(fine, background, 1.0) - alone
+    excess = ((likelihood.moments.covariance - alone) * shared).sum()
+    return max(1e-3, float(excess / (shared * shared).sum().clamp_min(1e-300)))

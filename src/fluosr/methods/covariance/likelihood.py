@@ -1,0 +1,175 @@
+"""The Gaussian likelihood of mean and covariance, patch by patch, and its gradient in x, b and kappa.
+
+    mu = A x + b,    Sigma = kappa A diag(x) A^T + diag(s mu + v),
+    Q = w sum_p log|Sigma_p| + tr(Sigma_p^-1 C_p),    C_p = S_p + (m_p - mu_p)(m_p - mu_p)^T,
+
+with S and m the sample covariance and mean of T frames. (T / 2) Q is the composite negative log-likelihood, up to a
+constant: composite, because patches overlap and are taken for independent; w makes up for it on average. s and v are
+what the camera's noise became where frames were scaled to even brightness (1 and the read noise squared if not).
+
+With P = Sigma^-1 and W = P - P C P the gradient in x is kappa diag(A^T W A) + s A^T diag(W) - 2 A^T P (m - mu), in b it
+is s diag(W) - 2 P (m - mu), in kappa <x, diag(A^T W A)>.
+
+Sources: the covariance's model is that of the fluctuations with a Fano factor kappa; as a likelihood of a covariance
+that is linear in non-negative unknowns it is a kin of sparse Bayesian learning (Wipf & Rao 2007).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from fluosr.methods.covariance.moments import Moments
+from fluosr.methods.covariance.patches import Patches
+
+BAD_PIXEL_NOISE = 1e4  # of the brightest pixel's variance: bad pixels say nothing
+BATCH_BYTES = 2**28  # of matrices at once
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """The variance of a pixel from its expected light: ``slope`` mu + ``floor``.
+
+    Attributes:
+        slope: 1 for photons.
+        floor: (Y, X) electrons squared: read noise, and much where a pixel is bad.
+    """
+
+    slope: float
+    floor: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """Of Q, by x (ny, nx), b (Y, X) and kappa."""
+
+    fine: torch.Tensor
+    background: torch.Tensor
+    fano_factor: float
+
+
+class CompositeLikelihood:
+    """Q and what follows from it, for one set of moments.
+
+    Args:
+        patches: geometry.
+        moments: mean and covariance of the frames.
+        noise: of a pixel.
+    """
+
+    def __init__(self, patches: Patches, moments: Moments, noise: Noise) -> None:
+        self.patches, self.moments, self.noise = patches, moments, noise
+        self._floor = patches.gather(noise.floor)
+        size = 8 * patches.size**2
+        self._batch = max(1, int(BATCH_BYTES / (6 * size)))
+
+    @property
+    def count(self) -> int:
+        """Frames."""
+        return self.moments.count
+
+    def value(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> float:
+        """Q; infinity where Sigma is not definite."""
+        return float(self.by_patch(fine, background, fano_factor).sum()) * self.patches.weight
+
+    def by_patch(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        """(P,) Q_p, unweighted."""
+        values = []
+        for members, windows, mean in self._parts(fine, background):
+            _, inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
+            values.append(log_determinant + self._misfit(members, inverse, residual))
+        return torch.cat(values)
+
+    def value_and_gradient(
+        self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float
+    ) -> tuple[float, Gradient]:
+        """Q and its gradient."""
+        patches, slope = self.patches, self.noise.slope
+        value, by_kappa = 0.0, 0.0
+        by_fine, by_background = [], []
+        for members, windows, mean in self._parts(fine, background):
+            covariance, inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
+            moment = self.moments.covariance[members] + residual[:, :, None] * residual[:, None, :]
+            whitened = inverse @ moment
+            value += float((log_determinant + whitened.diagonal(dim1=-2, dim2=-1).sum(-1)).sum())
+            pull = torch.baddbmm(inverse, whitened, inverse, alpha=-1.0)  # W
+            aimed = (inverse @ residual[:, :, None])[:, :, 0]  # P (m - mu)
+            shared = patches.covariance_adjoint(pull)
+            by_pixel = slope * patches.noise_adjoint(pull) - 2.0 * patches.project_adjoint(aimed)
+            by_fine.append(fano_factor * shared + patches.adjoint(by_pixel))
+            by_background.append(by_pixel)
+            by_kappa += float((windows * shared).sum())
+        weight = patches.weight
+        return weight * value, Gradient(
+            weight * patches.windows_adjoint(torch.cat(by_fine)),
+            weight * patches.gather_adjoint(torch.cat(by_background)),
+            weight * by_kappa,
+        )
+
+    def multiplicative_step(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        """x times sqrt(what pulls it up / what pulls it down): from far away it goes fast, and never below zero."""
+        patches, slope = self.patches, self.noise.slope
+        up, down = [], []
+        for members, windows, mean in self._parts(fine, background):
+            _, inverse, residual, _ = self._solved(members, windows, mean, fano_factor)
+            moment = self.moments.covariance[members] + residual[:, :, None] * residual[:, None, :]
+            pull = inverse @ moment @ inverse
+            aimed = 2.0 * patches.seen_adjoint((inverse @ residual[:, :, None])[:, :, 0])
+            rises = fano_factor * patches.covariance_adjoint(pull) + aimed.clamp_min(0.0)
+            falls = fano_factor * patches.covariance_adjoint(inverse) - aimed.clamp_max(0.0)
+            up.append(rises + patches.adjoint(slope * patches.noise_adjoint(pull)))
+            down.append(falls + patches.adjoint(slope * patches.noise_adjoint(inverse)))
+        ratio = patches.windows_adjoint(torch.cat(up)) / patches.windows_adjoint(torch.cat(down)).clamp_min(1e-300)
+        return fine * ratio.clamp(1e-4, 1e4).sqrt()
+
+    def information(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> tuple[torch.Tensor, ...]:
+        """Fisher information of one frame on each x_i by itself: from the mean, and from the covariance; (ny, nx).
+
+        q = diag(A^T P A) is the mean's, and (kappa q)^2 / 2 the covariance's; the noise's own dependence on x is left
+        out of both.
+        """
+        patches = self.patches
+        from_mean, from_covariance = [], []
+        for members, windows, mean in self._parts(fine, background):
+            _, inverse, _, _ = self._solved(members, windows, mean, fano_factor)
+            seen = patches.covariance_adjoint(inverse)
+            from_mean.append(seen)
+            from_covariance.append(0.5 * (fano_factor * seen) ** 2)
+        return tuple(patches.weight * patches.windows_adjoint(torch.cat(part)) for part in (from_mean, from_covariance))
+
+    def model(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        """(P, M, M) Sigma."""
+        return torch.cat(
+            [
+                self._sigma(members, windows, mean, fano_factor)
+                for members, windows, mean in self._parts(fine, background)
+            ]
+        )
+
+    def _parts(self, fine: torch.Tensor, background: torch.Tensor):  # type: ignore[no-untyped-def]
+        """Batches of patches: which, their windows (p, hy, hx), their mean frames mu (p, py, px)."""
+        windows, flat = self.patches.windows(fine), self.patches.gather(background)
+        for first in range(0, len(self.patches), self._batch):
+            members = slice(first, first + self._batch)
+            yield members, windows[members], self.patches.forward(windows[members]) + flat[members]
+
+    def _sigma(self, members: slice, windows: torch.Tensor, mean: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        noise = self.patches.noise(self.noise.slope * mean + self._floor[members])
+        return noise.add_(self.patches.covariance(windows), alpha=fano_factor)
+
+    def _solved(
+        self, members: slice, windows: torch.Tensor, mean: torch.Tensor, fano_factor: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Sigma, its inverse, m - mu in the coordinates, and log|Sigma|."""
+        sigma = self._sigma(members, windows, mean, fano_factor)
+        root, failed = torch.linalg.cholesky_ex(sigma)
+        if bool(failed.any()):
+            return sigma, sigma, self.moments.mean[members], torch.full_like(failed, torch.inf, dtype=torch.float64)
+        inverse = torch.cholesky_inverse(root)
+        residual = self.moments.mean[members] - self.patches.project(mean)
+        return sigma, inverse, residual, 2.0 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def _misfit(self, members: slice, inverse: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        spread = (inverse * self.moments.covariance[members]).sum((-2, -1))
+        return spread + (residual * (inverse @ residual[:, :, None])[:, :, 0]).sum(-1)
