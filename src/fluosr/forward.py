@@ -20,7 +20,9 @@ def sample_photons(expected: torch.Tensor, camera: Camera, generator: torch.Gene
     """
     frames = torch.poisson(expected.clamp_min(0.0), generator=generator)
     if camera.read_noise_e:
-        frames += camera.read_noise_e * torch.randn(expected.shape, generator=generator, device=expected.device)
+        noise = camera.maps.read_noise_e
+        read = camera.read_noise_e if noise is None else torch.as_tensor(noise).to(frames)
+        frames += read * torch.randn(expected.shape, generator=generator, device=expected.device)
     return frames
 
 
