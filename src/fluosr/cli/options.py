@@ -169,16 +169,20 @@ def with_options(*groups: list[inspect.Parameter]) -> Any:
     return decorate
 
 
-def open_chosen(movie: Path, options: dict[str, Any]) -> Acquisition:
-    """The movie as the input options say; they are taken out of ``options``."""
-    from fluosr.io.movie import open_movie
-
-    renamed = {
+def renamed(options: dict[str, Any]) -> dict[str, Any]:
+    """The input options, taken out of ``options``, by the names that :func:`fluosr.open_movie` has for them."""
+    names = {
         "pixel_size": "pixel_size_nm",
         "fwhm": "fwhm_nm",
         "wavelength": "wavelength_nm",
         "psf_pixel_size": "psf_pixel_size_nm",
         "frame_interval": "frame_interval_s",
     }
-    names = [option.name for option in input_options()]
-    return open_movie(movie, **{renamed.get(name, name): options.pop(name) for name in names})
+    return {names.get(option.name, option.name): options.pop(option.name) for option in input_options()}
+
+
+def open_chosen(movie: Path, options: dict[str, Any]) -> Acquisition:
+    """The movie as the input options say; they are taken out of ``options``."""
+    from fluosr.io.movie import open_movie
+
+    return open_movie(movie, **renamed(options))
