@@ -26,7 +26,7 @@ from fluosr.simulate.argo import ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
 
 CACHE = RESULTS / "fluctuation_argo.cells.json"
-ROOMS = ("optics", "solvers", "networks", "corrections", "methods", "simulate", "quality")
+ROOMS = ("optics", "solvers", "networks", "corrections", "emitters", "methods", "simulate", "quality")
 PHOTONS = 30.0
 LINE_NM = 100.0
 
@@ -56,7 +56,7 @@ def code() -> str:
     """Of everything that a cell depends on: cells of other code are run anew."""
     source = Path(fluosr.__file__).parent
     files = sorted(path for room in ROOMS for path in (source / room).rglob("*.py"))
-    files += [source / f"{name}.py" for name in ("camera", "emitters", "forward", "acquisition", "statistics")]
+    files += [source / f"{name}.py" for name in ("camera", "forward", "acquisition", "statistics")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

@@ -117,7 +117,13 @@ def test_help_lists_the_commands() -> None:
         (["reconstruct", "x.tif", "--seed", "-1"], ["--seed"]),
         (["reconstruct", "x.tif", "--fwhm", "300", "--na", "1.4"], ["--fwhm", "--na", "exclude"]),
         (["reconstruct", "x.tif", "--na", "1.4"], ["--na needs --wavelength"]),
-        (["simulate", "argo", "--model", "5"], ["--model 5", "3 (double Poisson)"]),
+        (["simulate", "argo", "--fluctuations", "wild"], ["--fluctuations wild", "poisson", "blinking"]),
+        (["simulate", "argo", "--fluctuations", "fano", "--fano", "-1"], ["Fano factor", "-1"]),
+        (["simulate", "argo", "--fano", "30"], ["--fano goes with"]),
+        (["simulate", "argo", "--on-time", "0.1"], ["--on-time", "blinking"]),
+        (["simulate", "argo", "--fluctuations", "blinking", "--on-time", "0"], ["on time", "positive"]),
+        (["simulate", "argo", "--gain", "nowhere.tif"], ["nowhere.tif", "neither a number nor a file"]),
+        (["simulate", "filaments", "--count", "0"], ["filaments", "0"]),
         (["simulate", "argo", "--separations", "a,b"], ["--separations a,b", "nanometres"]),
         (["simulate", "argo", "--frames", "1"], ["--frames"]),
         (["simulate", "argo", "--photons", "20000"], ["9.", "ADU", "16 bits", "lower --photons, --gain"]),
@@ -394,6 +400,22 @@ def test_simulate_argo_writes_the_movie_and_its_truth(tmp_path: Path) -> None:
     assert phantom["phantom"]["separations_nm"] == [120.0, 240.0] and phantom["seed"] == 4
     again = fluosr("info", path)
     assert again.code == 0 and "12 frames of" in again.out and "pixel size: 100 nm" in again.out
+
+
+@pytest.mark.parametrize("kind", ["steady", "poisson", "fano", "gamma", "blinking"])
+def test_simulate_filaments_with_emitters_of_any_kind(tmp_path: Path, kind: str) -> None:
+    tifffile.imwrite(tmp_path / "gain.tif", np.linspace(1, 3, 20 * 24, dtype=np.float32).reshape(20, 24))
+    fano = () if kind in ("steady", "poisson") else ("--fano", "20")
+    found = fluosr(
+        "simulate", "filaments", "-o", tmp_path / "f.tif", "--height", "20", "--width", "24", "--frames", "6",
+        "--fluctuations", kind, *fano, "--gain", tmp_path / "gain.tif", "--factor", "2",
+    )  # fmt: skip
+    assert found.code == 0, found.stderr
+    assert tifffile.imread(tmp_path / "f.tif").shape == (6, 20, 24)
+    record = json.loads((tmp_path / "f-phantom.json").read_text())
+    assert record["emitters"]["fano_factor"] == pytest.approx({"steady": 0.0, "poisson": 1.0}.get(kind, 20.0))
+    assert record["phantom"]["kind"] == "FilamentPhantom"
+    assert record["camera"]["maps"]["gain_adu_per_e"]["shape"] == [20, 24]
 
 
 def test_simulated_values_that_saturate_are_counted(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The forward model's moments: formula against explicit matrices and against its own samples."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,23 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluosr.camera import Camera
-from fluosr.emitters import PoissonEmitters, SteadyEmitters
+from fluosr.emitters import (
+    BlinkingEmitters,
+    CompoundPoissonEmitters,
+    GammaEmitters,
+    PoissonEmitters,
+    SteadyEmitters,
+)
 from fluosr.forward import ForwardModel, sample_photons
 from fluosr.optics.operators import imaging_operator
 from fluosr.optics.psf import GaussianPSF
 
 FIELD = (4, 5)
-
-
-@dataclass(frozen=True)
-class Fluctuating(PoissonEmitters):
-    """Emitters of any Fano factor, for moments only."""
-
-    kappa: float = 30.0
-
-    @property
-    def fano_factor(self):
-        return self.kappa
 
 
 def tiny(emitters, *, factor=2, read_noise=0.7, gain=3.0, shifts=((0.0, 0.0),)):
@@ -52,7 +46,7 @@ def covariance(model, fine, background):
     return np.stack([model.covariance_product(fine, background, e).numpy().ravel() for e in eye], axis=1)
 
 
-@pytest.mark.parametrize("emitters", [SteadyEmitters(), PoissonEmitters(), Fluctuating(30.0)])
+@pytest.mark.parametrize("emitters", [SteadyEmitters(), PoissonEmitters(), CompoundPoissonEmitters(30.0)])
 def test_the_covariance_product_is_the_explicit_matrix(emitters):
     model = tiny(emitters)
     fine, background = scene(model)
@@ -63,15 +57,22 @@ def test_the_covariance_product_is_the_explicit_matrix(emitters):
 
 
 @settings(max_examples=20)
-@given(seed=st.integers(0, 2**31), kappa=st.floats(0, 100))
+@given(seed=st.integers(0, 2**31), kappa=st.floats(0.01, 100))
 def test_the_covariance_is_symmetric_and_positive(seed, kappa):
-    model = tiny(Fluctuating(kappa))
+    model = tiny(CompoundPoissonEmitters(kappa))
     found = covariance(model, *scene(model, seed))
     np.testing.assert_allclose(found, found.T, rtol=1e-9, atol=1e-9)
     assert np.linalg.eigvalsh(found).min() >= 0.7**2 * (1 - 1e-9)
 
 
-@pytest.mark.parametrize("emitters", [SteadyEmitters(), PoissonEmitters()], ids=["model 4", "model 3"])
+BLINKING = BlinkingEmitters(0.02, 0.03, 0.01, 500.0)
+
+
+@pytest.mark.parametrize(
+    "emitters",
+    [SteadyEmitters(), PoissonEmitters(), CompoundPoissonEmitters(4.0), GammaEmitters(4.0)],
+    ids=["model 4", "model 3", "compound", "gamma"],
+)
 def test_samples_have_the_mean_and_covariance_of_the_model(emitters):
     count = 6000
     model = tiny(emitters)
@@ -88,6 +89,30 @@ def test_samples_have_the_mean_and_covariance_of_the_model(emitters):
     # The covariances that only fluctuating emitters make are there, or are not.
     near = np.array([wanted[i, i + 1] / sd[i] / sd[i + 1] for i in range(3)])
     assert (near > 0.02).all() if emitters.fano_factor else (near == 0).all()
+
+
+def test_blinking_frames_vary_together_over_time_as_the_lagged_covariance_says():
+    count, lag = 6000, 1
+    model = tiny(BLINKING)
+    unit = BLINKING.molecule.photons_per_frame
+    fine = torch.as_tensor(unit * np.random.default_rng(0).poisson(0.5, model.operator.grid.shape)).double()
+    background = torch.full(FIELD, 0.5, dtype=torch.float64)
+    frames = model.frames(
+        fine, background, groups=np.zeros(count, int), brightness=np.ones(count), generator=np.random.default_rng(1)
+    )
+    y = np.stack([model.camera.to_photons(f).ravel() for f in frames]).astype(float)
+    a, x = matrix(model.operator), fine.numpy().ravel()
+    n = math.prod(FIELD)
+    eye = torch.eye(n, dtype=torch.float64).reshape(n, 1, *FIELD)
+    product = np.stack([model.covariance_product(fine, background, e, lag=lag).numpy().ravel() for e in eye], axis=1)
+    wanted = a @ np.diag(BLINKING.covariance_factor(lag) * x) @ a.T
+    np.testing.assert_allclose(product, wanted, rtol=1e-9, atol=1e-12)
+    deviation = y - model.mean(fine, background).numpy().reshape(1, -1)
+    sd = np.sqrt(np.diag(covariance(model, fine, background)))
+    found = deviation[lag:].T @ deviation[:-lag] / (count - lag)
+    # Blinking is remembered over about 1 / (r D) = 1.2 frames: fewer frames count.
+    assert np.abs((found - wanted) / np.outer(sd, sd)).max() < 6.5 / math.sqrt(count / 3)
+    assert (np.diag(wanted) / sd**2).max() > 0.1
 
 
 def test_model_4_variance_is_the_diagonal():

@@ -116,7 +116,7 @@ def test_poisson_frames_show_no_excess_noise(photons: float, read_noise: float) 
     generator = np.random.default_rng(4)
     frames = generator.poisson(photons * (1 + generator.random((40, 50))), (60, 40, 50)).astype(np.float32)
     frames += read_noise * generator.standard_normal(frames.shape).astype(np.float32)
-    assert of_frames(frames).excess_noise(read_noise) == pytest.approx(1.0, abs=0.2)
+    assert of_frames(frames).excess_noise(read_noise**2) == pytest.approx(1.0, abs=0.2)
 
 
 @pytest.mark.parametrize("excess", [0.25, 2.0, 8.0])
@@ -134,7 +134,7 @@ def test_hot_pixels_do_not_raise_it() -> None:
 
 @pytest.mark.parametrize("level", [0, 100])
 def test_a_movie_without_noise_tells_nothing_of_it(level: int) -> None:
-    assert of_frames(np.full((40, 8, 8), level, np.uint16)).excess_noise(0.5) == 1.0
+    assert of_frames(np.full((40, 8, 8), level, np.uint16)).excess_noise(0.25) == 1.0
 
 
 def test_frames_in_another_order_show_the_same_poisson_noise() -> None:

@@ -118,6 +118,7 @@ class Acquisition:
         AcquisitionError: fewer than two frames, or fields under 4 pixels.
         MissingMetadataError: no pixel size.
         OpticsError: FWHM below the pixel, or PSF larger than the field.
+        UsageError: camera maps of another size than the frames.
     """
 
     frames: FrameSource
@@ -138,6 +139,12 @@ class Acquisition:
             )
         if min(y, x) < 4:
             raise AcquisitionError(f"{self.name}: the field is {y} x {x} pixels; at least 4 x 4 are needed.")
+        if self.camera.maps.shape not in (None, (y, x)):
+            height, width = self.camera.maps.shape or (0, 0)
+            raise UsageError(
+                f"{self.name}: the camera's maps are {height} x {width} pixels and the frames {y} x {x}: they must "
+                "show the same part of the sensor."
+            )
         if self.pixel_size_nm is None:
             raise MissingMetadataError(f"{self.name}: the pixel size is not known; give --pixel-size in nm.")
         if not (math.isfinite(self.pixel_size_nm) and self.pixel_size_nm > 0):
@@ -228,5 +235,5 @@ class Acquisition:
         """
         t, y, x = self.frames.shape
         chosen = range(t) if frames is None else frames
-        selection = FrameSelection(self.frames, chosen, window or (0, 0, y, x))
-        return replace(self, frames=selection)
+        part = window or (0, 0, y, x)
+        return replace(self, frames=FrameSelection(self.frames, chosen, part), camera=self.camera.crop(part))

@@ -20,7 +20,9 @@ def sample_photons(expected: torch.Tensor, camera: Camera, generator: torch.Gene
     """
     frames = torch.poisson(expected.clamp_min(0.0), generator=generator)
     if camera.read_noise_e:
-        frames += camera.read_noise_e * torch.randn(expected.shape, generator=generator, device=expected.device)
+        noise = camera.maps.read_noise_e
+        read = camera.read_noise_e if noise is None else torch.as_tensor(noise).to(frames)
+        frames += read * torch.randn(expected.shape, generator=generator, device=expected.device)
     return frames
 
 
@@ -51,19 +53,25 @@ class ForwardModel:
         """Variance of one frame under model (4), electrons squared: phi + read_noise^2; same shape as ``mean``."""
         return self.camera.noise_variance(mean)
 
-    def covariance_product(self, fine: torch.Tensor, background: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """Cov(y) v in electrons squared, without the matrix:
+    def covariance_product(
+        self, fine: torch.Tensor, background: torch.Tensor, vector: torch.Tensor, *, lag: int = 0
+    ) -> torch.Tensor:
+        """Cov(y_t, y_{t+k}) v in electrons squared, without the matrix:
 
-            Cov = A diag(kappa x) A^T + diag(A x + b) + read_noise^2 I
+            Cov = A diag(kappa_k x) A^T  (+ diag(A x + b) + read_noise^2 I at lag k = 0)
+
+        with kappa_k the emitters' covariance factor: shot and read noise are new in every frame and pixel.
 
         Args:
             fine: (ny, nx) mean emission; background: (Y, X); vector: (1, Y, X), for one drift group.
+            lag: k >= 0, frames.
 
         Returns:
             (1, Y, X).
         """
-        shared = self.operator.forward(self.emitters.fano_factor * fine * self.operator.adjoint(vector))
-        return shared + self.variance(self.mean(fine, background)) * vector
+        factor = self.emitters.covariance_factor(lag)
+        shared = self.operator.forward(factor * fine * self.operator.adjoint(vector))
+        return shared + self.variance(self.mean(fine, background)) * vector if lag == 0 else shared
 
     def frames(
         self,
@@ -77,21 +85,20 @@ class ForwardModel:
         """One simulated frame after the other, (Y, X) float32 ADU.
 
         Args:
-            fine: (ny, nx) mean emission, photons per fine pixel and frame.
+            fine: (ny, nx) mean emission before bleaching, photons per fine pixel and frame.
             background: (Y, X) photons per camera pixel and frame; bleaches with the emitters.
             groups: (T,) drift group of each frame.
-            brightness: (T,) relative brightness of each frame (bleaching).
+            brightness: (T,) relative brightness of each frame (bleaching that the emitters do not do by themselves).
             generator: source of randomness.
         """
-        steady = isinstance(self.emitters, SteadyEmitters)
-        still = self.operator.forward(fine) if steady else None
-        emission = fine.cpu().numpy()
+        levels = brightness * self.emitters.levels(len(brightness))
+        still = self.operator.forward(fine) if isinstance(self.emitters, SteadyEmitters) else None
         flat = background.cpu().numpy()
-        for group, level in zip(groups, brightness, strict=True):
+        drawn = iter(()) if still is not None else self.emitters.frames(fine.cpu().numpy(), brightness, generator)
+        for group, level in zip(groups, levels, strict=True):
             if still is not None:
                 light = still[group].cpu().numpy() * level
             else:
-                drawn = torch.as_tensor(self.emitters.sample(emission * level, generator))
-                drawn = drawn.to(self.operator.device, self.operator.dtype)
-                light = self.operator.forward_one(drawn, int(group)).cpu().numpy()
+                emission = torch.as_tensor(next(drawn)).to(self.operator.device, self.operator.dtype)
+                light = self.operator.forward_one(emission, int(group)).cpu().numpy()
             yield self.camera.expose(np.clip(light + flat * level, 0.0, None), generator)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.acquisition import Acquisition
+from fluosr.camera import Value
 from fluosr.errors import AcquisitionError
 
 MAXIMUM_BLOCKS = 50
@@ -82,7 +83,7 @@ class MovieStatistics:
         sums = np.stack([self.sums[:, labels == k].sum(1) for k in range(n_groups)], axis=1)
         return (sums / np.maximum(counts, 1)[:, :, None, None]).astype(np.float32), counts
 
-    def excess_noise(self, read_noise_e: float, *, used: np.ndarray | None = None, drifting: bool = False) -> float:
+    def excess_noise(self, read_variance: Value, *, used: np.ndarray | None = None, drifting: bool = False) -> float:
         """Variance of the mean frame over what Poisson and read noise predict; 1 without blinking.
 
         The larger of two measures. The difference of the halves shows what changes from frame to frame: blinking, model
@@ -90,13 +91,13 @@ class MovieStatistics:
         means of blocks shows that, where it is surely above the first. Neither sees what all frames share.
 
         Args:
-            read_noise_e: electrons rms.
+            read_variance: of the camera's read noise, electrons squared; one, or (Y, X).
             used: (Y, X) bool, pixels to trust in the second measure; all by default.
             drifting: the sample moves from block to block. Each block then shows another image, which is not told apart
                 from emitters that change: the second measure is left out.
         """
-        fast = self._fast_excess(read_noise_e)
-        return fast if drifting else max(fast, self._slow_excess(read_noise_e, fast, used))
+        fast = self._fast_excess(read_variance)
+        return fast if drifting else max(fast, self._slow_excess(read_variance, fast, used))
 
     def black_frames(self) -> np.ndarray:
         """(T,) bool: frames with less than a tenth of the light that frames shortly before and after them have."""
@@ -125,10 +126,10 @@ class MovieStatistics:
         # Successive differences share a frame: their products are correlated by a quarter.
         return float(found / math.sqrt(1.5 * pairs / max(1, self.n_frames - 1)))
 
-    def _fast_excess(self, read_noise_e: float) -> float:
+    def _fast_excess(self, read_variance: Value) -> float:
         """From the difference of the halves; 1 where it is within its sampling error of 1."""
         halves = self.sums.sum(1) / np.maximum(self.counts.sum(1), 1)[:, None, None]
-        expected = (np.clip(self.mean, 0, None) + read_noise_e**2) * (1 / self.counts.sum(1)).sum()
+        expected = (np.clip(self.mean, 0, None) + read_variance) * (1 / self.counts.sum(1)).sum()
         usable = expected > 0
         if not usable.any():
             return 1.0
@@ -139,7 +140,7 @@ class MovieStatistics:
             return 1.0
         return max(excess, LEAST_EXCESS)
 
-    def _slow_excess(self, read_noise_e: float, fast: float, used: np.ndarray | None) -> float:
+    def _slow_excess(self, read_variance: Value, fast: float, used: np.ndarray | None) -> float:
         """From the scatter of block means, blocks merged until few are left; 0 unless it is surely above ``fast``.
 
         Two projections take off what is no noise. In every block: a multiple of the mean frame (bleaching, a lamp that
@@ -147,12 +148,13 @@ class MovieStatistics:
         parabola and a multiple of the bleaching curve, for emitters that bleach faster than their neighbours.
         """
         mean = self.mean
-        expected = np.clip(mean, 0, None) + read_noise_e**2
+        expected = np.clip(mean, 0, None) + read_variance
         usable = (expected > 0) if used is None else used & (expected > 0)
         chosen = np.flatnonzero(usable)
         if chosen.size < FEWEST_PIXELS:
             return 0.0
         chosen = chosen[:: -(-chosen.size // MAXIMUM_PIXELS)]
+        dark = np.broadcast_to(read_variance, mean.shape).ravel()[chosen]
         scale = np.sqrt(expected.ravel()[chosen].astype(float))
         slopes = [slope.ravel()[chosen] for slope in np.gradient(mean)]
         common = np.stack([np.ones(chosen.size), mean.ravel()[chosen], *slopes], axis=1) / scale[:, None]
@@ -170,7 +172,7 @@ class MovieStatistics:
             deviation -= trend @ (trend.T @ deviation)
             freedom = 1.0 - (trend**2).sum(1)  # (B,) share of each block's noise that the trend leaves
             relative = np.clip(level / level.mean(), 0.0, None) if level.mean() > 0 else np.ones(len(counts))
-            bright = np.outer(relative, np.clip(mean.ravel()[chosen], 0, None)) + read_noise_e**2
+            bright = np.outer(relative, np.clip(mean.ravel()[chosen], 0, None)) + dark
             noise = ((freedom / counts) @ bright) / scale**2 * (1.0 - common.shape[1] / chosen.size)
             degrees = float(freedom.sum())
             excess = _typical((deviation**2).sum(0) / noise, scale, degrees) if (noise > 0).all() else 0.0
@@ -261,9 +263,9 @@ def one_image_repeated(name: str, n_frames: int) -> str:
     )
 
 
-def _ceiling(acquisition: Acquisition) -> float | None:
-    """The dtype's largest value in photoelectrons, less half a grey value; None for floating point."""
+def _ceiling(acquisition: Acquisition) -> np.ndarray | None:
+    """(Y, X) or (1, 1): the dtype's largest value in photoelectrons, less half a grey value; None for real numbers."""
     dtype = np.dtype(acquisition.frames.dtype)
     if dtype.kind not in "ui":
         return None
-    return float(acquisition.camera.to_photons(np.array([np.iinfo(dtype).max - 0.5]))[0])
+    return acquisition.camera.to_photons(np.array([[np.iinfo(dtype).max - 0.5]]))

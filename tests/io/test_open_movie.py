@@ -264,7 +264,7 @@ def test_negative_values_are_told_unless_an_offset_explains_them(
     from fluosr.camera import Camera
     from fluosr.io import movie as module
 
-    monkeypatch.setattr(module, "_choose_camera", lambda *_: Camera())
+    monkeypatch.setattr(module, "estimate_the_rest", lambda *_: (Camera(), []))
     below = frames.astype(np.float32) - 130
     assert "negative values" in open_movie(below, **GRID, **OPTICS).warnings[0]
     assert open_movie(below, offset=-200.0, **GRID, **OPTICS).warnings == ()

@@ -7,17 +7,20 @@ from typing import Any
 import typer
 
 from fluosr.cli.app import app
-from fluosr.cli.options import Movie, input_options, show_default, with_options
+from fluosr.cli.options import Movie, input_options, renamed, show_default, with_options
 from fluosr.methods.registry import get_method, method_names
 
 
 @app.command()
-@with_options([option for option in input_options() if option.name in ("time_axis", "channel", "z", "frames", "crop")])
+@with_options(input_options())
 def info(movie: Movie, **options: Any) -> None:
-    """Say what a movie file is: shape, type, pixel size, brightness, camera, and what still has to be given."""
+    """Say what a movie file is: shape, type, pixel size, brightness, camera, and what still has to be given.
+
+    With a PSF (--fwhm) also how its emitters fluctuate, each value with its 95 % interval.
+    """
     from fluosr.io.description import describe_movie
 
-    for line in describe_movie(movie, **options):
+    for line in describe_movie(movie, **renamed(options)):
         typer.echo(line)
 
 

@@ -29,6 +29,23 @@ def _folder(text: str | Path) -> Path:
 Output = Annotated[
     Path, typer.Option("--output", "-o", parser=_folder, metavar="FOLDER", help="folder for the results")
 ]
+
+
+class NumberOrMap:
+    """The kind of an option that takes a number, or a TIFF with one for every pixel."""
+
+
+def number_or_map(text: Any) -> float | Path:
+    """Parse such an option: what is no number is taken for a file, which has to be there."""
+    try:
+        return float(text)
+    except ValueError:
+        path = Path(str(text))
+    if not path.is_file():
+        raise typer.BadParameter(f"{str(text)!r} is neither a number nor a file that is there.")
+    return path
+
+
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31, help="of every random draw")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
 DEFAULT_OUTPUT = Path("out")
@@ -43,9 +60,13 @@ def input_options() -> list[inspect.Parameter]:
         ("wavelength", float, "emission wavelength, nm"),
         ("psf", Path, "TIFF of a measured PSF, instead of --fwhm"),
         ("psf_pixel_size", float, "pixel size of the measured PSF, nm (default: the file's)"),
-        ("gain", float, "camera gain, ADU per photoelectron (default: estimated)"),
-        ("offset", float, "camera offset, ADU (default: estimated)"),
-        ("read_noise", float, "camera read noise, electrons rms (default: estimated)"),
+        (
+            "gain",
+            NumberOrMap,
+            "camera gain, ADU per photoelectron; or a TIFF with that of every pixel (default: estimated)",
+        ),
+        ("offset", NumberOrMap, "camera offset, ADU; or a TIFF (default: estimated)"),
+        ("read_noise", NumberOrMap, "camera read noise, electrons rms; or a TIFF (default: estimated)"),
         ("crop", str, "part of the field: y,x,height,width in pixels"),
         ("frames", str, "part of the movie: start:stop or start:stop:step"),
         ("time_axis", str, "axis of the file that is time, where its label says otherwise (for example Z)"),
@@ -64,6 +85,8 @@ def option(name: str, kind: Any, text: str, default: Any = None, *, automatic: b
     flag = "--" + name.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
     more: dict[str, Any] = {}
+    if kind is NumberOrMap:
+        kind, more = Any, {"parser": number_or_map, "metavar": "<float or TIFF>"}
     if automatic and kind in (int, float):
         more = {"parser": _number_or_automatic(kind), "metavar": f"<{kind.__name__}>"}
     annotation: Any = Annotated[kind | None if default is None else kind, typer.Option(*names, help=text, **more)]
@@ -146,16 +169,20 @@ def with_options(*groups: list[inspect.Parameter]) -> Any:
     return decorate
 
 
-def open_chosen(movie: Path, options: dict[str, Any]) -> Acquisition:
-    """The movie as the input options say; they are taken out of ``options``."""
-    from fluosr.io.movie import open_movie
-
-    renamed = {
+def renamed(options: dict[str, Any]) -> dict[str, Any]:
+    """The input options, taken out of ``options``, by the names that :func:`fluosr.open_movie` has for them."""
+    names = {
         "pixel_size": "pixel_size_nm",
         "fwhm": "fwhm_nm",
         "wavelength": "wavelength_nm",
         "psf_pixel_size": "psf_pixel_size_nm",
         "frame_interval": "frame_interval_s",
     }
-    names = [option.name for option in input_options()]
-    return open_movie(movie, **{renamed.get(name, name): options.pop(name) for name in names})
+    return {names.get(option.name, option.name): options.pop(option.name) for option in input_options()}
+
+
+def open_chosen(movie: Path, options: dict[str, Any]) -> Acquisition:
+    """The movie as the input options say; they are taken out of ``options``."""
+    from fluosr.io.movie import open_movie
+
+    return open_movie(movie, **renamed(options))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fluosr.cli.app import simulate_app
-from fluosr.cli.options import Seed
+from fluosr.cli.options import Seed, number_or_map, with_options
 from fluosr.errors import UsageError
 
+if TYPE_CHECKING:
+    from fluosr.emitters import Emitters
+    from fluosr.simulate.phantom import Phantom
+
 LARGEST_SEPARATION_NM = 100_000.0
+FLUCTUATIONS = ("steady", "poisson", "fano", "gamma", "blinking")
+NEEDS_FANO = ("fano", "gamma", "blinking")
+DEFAULT_FANO = 30.0
 
 
-@simulate_app.command()
-def argo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
-        "argo.tif"
-    ),
+def _film(
     frames: Annotated[int, typer.Option("--frames", min=2, help="number of frames")] = 500,
     photons: Annotated[
         float, typer.Option("--photons", min=0.001, help="photons per pixel and frame at the peak")
@@ -27,6 +32,59 @@ def argo(
     pixel_size: Annotated[float, typer.Option("--pixel-size", min=1.0, help="camera pixel, nm")] = 100.0,
     fwhm: Annotated[float, typer.Option("--fwhm", min=1.0, max=1e4, help="FWHM of the PSF, nm")] = 324.0,
     factor: Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel")] = 6,
+    fluctuations: Annotated[
+        str,
+        typer.Option(
+            "--fluctuations",
+            help="how emitters fluctuate: steady (the paper's model 4), poisson (model 3, double Poisson with the "
+            "camera's own), fano (bursts), gamma, blinking (molecules on and off)",
+        ),
+    ] = "poisson",
+    fano: Annotated[
+        float | None,
+        typer.Option(
+            "--fano", help=f"variance over mean of the emission: for fano, gamma and blinking [{DEFAULT_FANO:g}]"
+        ),
+    ] = None,
+    on_time: Annotated[
+        float | None, typer.Option("--on-time", help="mean time a molecule stays on, s: for blinking [0.02]")
+    ] = None,
+    off_time: Annotated[
+        float | None, typer.Option("--off-time", help="mean time it stays off, s: for blinking [0.08]")
+    ] = None,
+    gain: Annotated[
+        Any, typer.Option("--gain", parser=number_or_map, metavar="<float or TIFF>", help="ADU per photoelectron")
+    ] = 4.0,
+    offset: Annotated[
+        Any, typer.Option("--offset", parser=number_or_map, metavar="<float or TIFF>", help="ADU")
+    ] = 100.0,
+    read_noise: Annotated[
+        Any, typer.Option("--read-noise", parser=number_or_map, metavar="<float or TIFF>", help="electrons rms")
+    ] = 0.5,
+    bleaching: Annotated[
+        float,
+        typer.Option("--bleaching", min=0.0, help="bleaching time, s; 0: none. Blinking molecules die one by one"),
+    ] = 20.0,
+    frame_rate: Annotated[float, typer.Option("--frame-rate", min=0.001, help="frames per second")] = 100.0,
+    seed: Seed = 0,
+) -> None:
+    """The options of a film, whatever it shows."""
+
+
+def _film_options() -> list[inspect.Parameter]:
+    kinds = typing.get_type_hints(_film, include_extras=True)
+    return [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kinds[parameter.name])
+        for parameter in inspect.signature(_film).parameters.values()
+    ]
+
+
+@simulate_app.command()
+@with_options(_film_options())
+def argo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
+        "argo.tif"
+    ),
     line_width: Annotated[
         float, typer.Option("--line-width", min=1.0, help="width of the lines, nm (100 or 20)")
     ] = 100.0,
@@ -37,24 +95,11 @@ def argo(
         typer.Option("--separations", help="distances d of the middle pairs, nm: 120,150 (default 0,30..390)"),
     ] = None,
     control: Annotated[bool, typer.Option("--control/--no-control", help="add the single line")] = True,
-    model: Annotated[str, typer.Option("--model", help="3: double Poisson; 4: Poisson")] = "3",
-    gain: Annotated[float, typer.Option("--gain", help="ADU per photoelectron")] = 4.0,
-    offset: Annotated[float, typer.Option("--offset", help="ADU")] = 100.0,
-    read_noise: Annotated[float, typer.Option("--read-noise", help="electrons rms")] = 0.5,
-    bleaching: Annotated[float, typer.Option("--bleaching", min=0.0, help="bleaching time, s; 0: none")] = 20.0,
-    frame_rate: Annotated[float, typer.Option("--frame-rate", min=0.001, help="frames per second")] = 100.0,
-    seed: Seed = 0,
+    **film: Any,
 ) -> None:
     """The ARGO phantom of the FluoGAN paper: sets of four lines whose middle pair closes in. Saves movie and truth."""
-    from fluosr.camera import Camera
-    from fluosr.emitters import PoissonEmitters, SteadyEmitters
-    from fluosr.io.simulation import save_simulation
-    from fluosr.optics.psf import GaussianPSF
     from fluosr.simulate.argo import SEPARATIONS_NM, ArgoPhantom
-    from fluosr.simulate.movie import SimulatedMovie
 
-    if model not in ("3", "4"):
-        raise UsageError(f"--model {model}: the paper's models are 3 (double Poisson) and 4 (Poisson).")
     try:
         distances = (
             SEPARATIONS_NM if separations is None else tuple(float(d) for d in separations.split(",") if d.strip())
@@ -71,23 +116,98 @@ def argo(
         line_length_nm=line_length,
         angle_deg=angle,
         control=control,
-        pixel_size_nm=pixel_size,
+        pixel_size_nm=film["pixel_size"],
     )
+    _save(phantom, output, film)
+
+
+@simulate_app.command()
+@with_options(_film_options())
+def filaments(
+    output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
+        "filaments.tif"
+    ),
+    height: Annotated[int, typer.Option("--height", min=4, help="of the field, camera pixels")] = 64,
+    width: Annotated[int, typer.Option("--width", min=4, help="of the field, camera pixels")] = 64,
+    count: Annotated[int, typer.Option("--count", help="number of filaments")] = 12,
+    filament_width: Annotated[float, typer.Option("--filament-width", help="width of each, nm")] = 50.0,
+    length: Annotated[float, typer.Option("--length", help="length of each, nm")] = 6000.0,
+    persistence: Annotated[
+        float, typer.Option("--persistence", help="persistence length, nm: straight over less")
+    ] = 5000.0,
+    network_seed: Annotated[int, typer.Option("--network-seed", min=0, help="of the filaments' course")] = 0,
+    **film: Any,
+) -> None:
+    """A network of smooth random filaments of one width. Saves movie and truth."""
+    from fluosr.simulate.filaments import FilamentPhantom
+
+    phantom = FilamentPhantom(
+        shape=(height, width),
+        count=count,
+        width_nm=filament_width,
+        length_nm=length,
+        persistence_nm=persistence,
+        pixel_size_nm=film["pixel_size"],
+        seed=network_seed,
+    )
+    _save(phantom, output, film)
+
+
+def _emitters(film: dict[str, Any], interval_s: float) -> Emitters:
+    from fluosr.emitters import (
+        BlinkingEmitters,
+        CompoundPoissonEmitters,
+        GammaEmitters,
+        PoissonEmitters,
+        SteadyEmitters,
+    )
+
+    kind, given = film["fluctuations"], film["fano"]
+    if kind not in FLUCTUATIONS:
+        raise UsageError(f"--fluctuations {kind}: there are {', '.join(FLUCTUATIONS)}.")
+    if given is not None and kind not in NEEDS_FANO:
+        raise UsageError(f"--fano goes with --fluctuations {', '.join(NEEDS_FANO)}; {kind} has its own.")
+    if kind != "blinking" and (film["on_time"] is not None or film["off_time"] is not None):
+        raise UsageError(f"--on-time and --off-time go with --fluctuations blinking, not with {kind}.")
+    fano = DEFAULT_FANO if given is None else given
+    if kind == "blinking":
+        on, off = (
+            default if film[name] is None else film[name] for name, default in (("on_time", 0.02), ("off_time", 0.08))
+        )
+        return BlinkingEmitters.of_fano_factor(fano, on, off, interval_s, film["bleaching"] or None)
+    simple: dict[str, Emitters] = {"steady": SteadyEmitters(), "poisson": PoissonEmitters()}
+    if kind in simple:
+        return simple[kind]
+    return CompoundPoissonEmitters(fano) if kind == "fano" else GammaEmitters(fano)
+
+
+def _save(phantom: Phantom, output: Path, film: dict[str, Any]) -> None:
+    from fluosr.io.camera_maps import given_camera
+    from fluosr.io.simulation import save_simulation
+    from fluosr.optics.psf import GaussianPSF
+    from fluosr.simulate.movie import SimulatedMovie
+
+    height, width = phantom.field_shape
+    interval_s = 1.0 / film["frame_rate"]
+    emitters = _emitters(film, interval_s)
+    known = given_camera(
+        film["gain"], film["offset"], film["read_noise"], phantom.field_shape, (0, 0, *phantom.field_shape)
+    )
+    frames = film["frames"]
     movie = SimulatedMovie(
         phantom,
-        factor=factor,
-        psf=GaussianPSF(fwhm),
+        factor=film["factor"],
+        psf=GaussianPSF(film["fwhm"]),
         n_frames=frames,
-        peak_photons=photons,
-        background_fraction=background,
-        frame_interval_s=1.0 / frame_rate,
-        bleaching_time_s=bleaching or None,
-        camera=Camera(gain, offset, read_noise),
-        emitters=PoissonEmitters() if model == "3" else SteadyEmitters(),
-        seed=seed,
+        peak_photons=film["photons"],
+        background_fraction=film["background"],
+        frame_interval_s=interval_s,
+        bleaching_time_s=None if film["fluctuations"] == "blinking" else film["bleaching"] or None,
+        camera=known.camera(),
+        emitters=emitters,
+        seed=film["seed"],
     )
     saved = save_simulation(movie, output)
-    height, width = phantom.field_shape
     typer.echo(f"Wrote {frames} frames of {height} x {width} pixels: {', '.join(str(path) for path in saved.files)}")
     for count, end, advice in (
         (saved.saturated, "above 65535", "lower --photons, --gain or --offset"),

@@ -9,12 +9,14 @@ import numpy as np
 
 from fluosr.acquisition import CHUNK_BYTES, FrameSource
 from fluosr.camera import TYPICAL_READ_NOISE_E, Camera
+from fluosr.corrections.intervals import Interval
 
 MAXIMUM_FRAMES = 400
 MAXIMUM_SAMPLES = 4 * 10**8  # pixel values read: 400 frames of one megapixel
 MAXIMUM_PIXELS = 200_000  # in the straight-line fit
 MINIMUM_PIXELS = 50
 ROUNDING_VARIANCE = 1.0 / 12.0  # of values rounded to whole ADU
+NORMAL_95 = 1.96  # standard errors on either side of a 95 % interval
 LARGEST_SLOPE_ERROR = 0.25  # a slope known worse than this is no gain
 
 
@@ -192,7 +194,10 @@ def estimate_camera(
         shared = max(stats.neighbour_correlation, 0.0)
         error = math.hypot(line.slope_error, line.slope * shared)
         value = line.slope
-        gain_words = f"estimated {value:.4g} +- {error:.2g} by photon transfer from {stats.n_frames} frames"
+        sure = Interval(value, max(value - NORMAL_95 * error, 0.0), value + NORMAL_95 * error)
+        gain_words = (
+            f"estimated {value:.4g} +- {error:.2g} ({sure.ends()}) by photon transfer from {stats.n_frames} frames"
+        )
         warnings.append(
             f"The gain was {gain_words} (ADU per photoelectron). Fluctuations of the emitters themselves, such as "
             "blinking, count as gain there: if the camera's gain is known, give it."
@@ -406,8 +411,9 @@ def _complete(
         error = math.sqrt(max(float(gradient @ line.covariance @ gradient), 0.0)) / (2 * gain**2)
         error /= max(read_noise, math.sqrt(error), 1e-12)
         known = offset_words == "given"
+        sure = Interval(read_noise, max(read_noise - NORMAL_95 * error, 0.0), read_noise + NORMAL_95 * error)
         read_words = (
-            f"estimated {read_noise:.3g} +- {error:.2g} from the intercept and the offset"
+            f"estimated {read_noise:.3g} +- {error:.2g} ({sure.ends()}) from the intercept and the offset"
             if known
             else f"assumed {read_noise:.3g}: goes with the offset assumed"
         )

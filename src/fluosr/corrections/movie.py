@@ -72,8 +72,8 @@ class CorrectedMovie:
                 its noise is s times theirs, and the camera's s^2 times its own.
         """
         scale = self.scale[self.members]
-        read_noise = self.acquisition.camera.read_noise_e
-        return np.clip(expected, 0.0, None) * float(scale.mean()) + read_noise**2 * float((scale**2).mean())
+        read_variance = self.acquisition.camera.read_variance
+        return np.clip(expected, 0.0, None) * float(scale.mean()) + read_variance * float((scale**2).mean())
 
     def part(self, which: int, run_length: int = 1) -> CorrectedMovie:
         """One of two halves that share no frame.

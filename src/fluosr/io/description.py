@@ -11,6 +11,7 @@ from fluosr.acquisition import CHUNK_BYTES, Acquisition, FrameSelection
 from fluosr.camera import Camera
 from fluosr.errors import AcquisitionError, MissingMetadataError
 from fluosr.io.axes import AXIS_NAMES
+from fluosr.io.camera_maps import estimate_the_rest, given_camera
 from fluosr.io.fingerprint import evenly_spaced
 from fluosr.io.movie import (
     LARGEST_PIXEL_NM,
@@ -22,6 +23,7 @@ from fluosr.io.movie import (
     choose_window,
     has_stop,
     holds_negative,
+    open_movie,
     open_source,
     print_resolution,
 )
@@ -40,17 +42,16 @@ CAMERA_NAMES = {
 def describe_movie(path: StrPath, **options: Any) -> list[str]:
     """What a movie file is and what still has to be given, in lines of plain words.
 
-    Real numbers are looked at in every frame, as a reconstruction does; of whole numbers a few frames are enough.
+    Real numbers are looked at in every frame, as a reconstruction does; of whole numbers a few frames are enough. Where
+    pixel size and PSF are known, the emitters' fluctuations are estimated too.
 
     Args:
         path: the file.
-        options: crop, frames, time_axis, channel, z, as for :func:`fluosr.open_movie`.
+        options: as for :func:`fluosr.open_movie`, all of them optional.
 
     Raises:
         ImageReadError, MissingMetadataError, UsageError: as :func:`fluosr.open_movie`.
     """
-    from fluosr.corrections.camera_estimate import estimate_camera
-
     time_axis, channel, z = (options.get(name) for name in ("time_axis", "channel", "z"))
     movie, name, provenance = open_source(path, time_axis, channel, z, keep_cut=has_stop(options.get("frames")))
     t, y, x = movie.frames.shape
@@ -75,17 +76,41 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
     if holds_negative(source):
         lines.append(f"warning: {NEGATIVE_VALUES}")
     refused = list(_refusals(source, name, movie.pixel_size_nm))
+    missing = []
+    stated = options.get("pixel_size_nm") or movie.pixel_size_nm
+    if stated is None or (options.get("pixel_size_nm") is None and stated > LARGEST_PIXEL_NM):
+        missing.append("--pixel-size (nm)")
+    if all(options.get(name) is None for name in ("fwhm_nm", "na", "wavelength_nm", "psf")):
+        missing.append("--fwhm (nm), or --na with --wavelength (nm), or --psf FILE")
     if not refused:
-        camera, notes = estimate_camera(source, gain=None, offset=None, read_noise=None)
-        lines += [f"camera {CAMERA_NAMES.get(key, key)}: {text}" for key, text in camera.certainty]
+        if missing:
+            gain, offset, read_noise = (options.get(name) for name in ("gain", "offset", "read_noise"))
+            known = given_camera(gain, offset, read_noise, (y, x), source.window)
+            camera, notes = estimate_the_rest(source, known)
+        else:
+            acquisition = open_movie(path, **options)
+            camera, notes = acquisition.camera, list(acquisition.warnings)
+        for value, how in camera.certainty:
+            said = f"given, {getattr(camera, value):.4g}" if how == "given" else how
+            lines.append(f"camera {CAMERA_NAMES.get(value, value)}: {said}")
         lines += [f"note: {note}" for note in notes]
-    lines += [f"note: {note}" for note in movie.warnings]
+        lines += [] if missing else _fluctuations(acquisition)
+    lines += [f"note: {note}" for note in movie.warnings if missing or refused]
     lines += [f"reconstruct would refuse this: {reason}" for reason in refused]
-    missing = ["--fwhm (nm), or --na with --wavelength (nm), or --psf FILE"]
-    if movie.pixel_size_nm is None or movie.pixel_size_nm > LARGEST_PIXEL_NM:
-        missing.insert(0, "--pixel-size (nm)")
-    lines.append(f"still to be given: {'; and '.join(missing)}")
+    lines.append(f"still to be given: {'; and '.join(missing)}" if missing else "nothing is missing: reconstruct it")
     return lines
+
+
+def _fluctuations(acquisition: Acquisition) -> list[str]:
+    """How the emitters fluctuate, in plain words."""
+    from fluosr.corrections.fluctuation_estimate import estimate_fluctuations
+
+    try:
+        found = estimate_fluctuations(acquisition)
+    except AcquisitionError as error:
+        return [f"fluctuations: {error}"]
+    gain = acquisition.camera.gain_adu_per_e
+    return [*found.words(gain), *(f"warning: {warning}" for warning in found.warnings(gain))]
 
 
 def _axes(movie: TiffMovie) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from fluosr.acquisition import Acquisition, ArrayFrames, FrameSelection, FrameSource
 from fluosr.camera import Camera
 from fluosr.errors import AcquisitionError, MissingMetadataError, UsageError
+from fluosr.io.camera_maps import GivenValue, estimate_the_rest, given_camera
 from fluosr.io.fingerprint import evenly_spaced, fingerprint_of_file, fingerprint_of_frames
 from fluosr.io.tiff import TiffMovie, open_tiff
 from fluosr.optics.psf import AiryPSF, GaussianPSF, MeasuredPSF, PointSpreadFunction
@@ -39,9 +40,9 @@ def open_movie(
     wavelength_nm: float | None = None,
     psf: PointSpreadFunction | np.ndarray | StrPath | None = None,
     psf_pixel_size_nm: float | None = None,
-    gain: float | None = None,
-    offset: float | None = None,
-    read_noise: float | None = None,
+    gain: GivenValue | None = None,
+    offset: GivenValue | None = None,
+    read_noise: GivenValue | None = None,
     crop: tuple[int, int, int, int] | str | None = None,
     frames: slice | range | str | None = None,
     time_axis: str | None = None,
@@ -59,9 +60,10 @@ def open_movie(
         wavelength_nm: emission wavelength, nm.
         psf: a PSF, the (y, x) image of a bead, or a TIFF file with one (of a z stack the sharpest plane is taken).
         psf_pixel_size_nm: pixel of that image, nm; by default its file's.
-        gain: ADU per photoelectron. What is not given of the camera is estimated from the movie.
-        offset: grey value without light, ADU.
-        read_noise: electrons rms.
+        gain: ADU per photoelectron: a number, or for each pixel of the movie (sCMOS) a (Y, X) array or a TIFF with one.
+            What is not given of the camera is estimated from the movie.
+        offset: grey value without light, ADU; likewise.
+        read_noise: electrons rms; likewise.
         crop: (y, x, height, width) or "y,x,height,width", camera pixels.
         frames: which frames: a slice, a range, or "start:stop[:step]".
         time_axis: the file's axis that is time, where it is labelled otherwise.
@@ -76,11 +78,11 @@ def open_movie(
         AcquisitionError, OpticsError: as Acquisition.
     """
     _check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
-    Camera(1.0 if gain is None else float(gain), float(offset or 0.0), float(read_noise or 0.0))  # said before reading
     movie, name, provenance = open_source(path_or_array, time_axis, channel, z, keep_cut=has_stop(frames))
     warnings = list(movie.warnings)
     chosen = choose_frames(frames, movie.frames.shape[0], name)
     window = choose_window(crop, movie.frames.shape[1:], name)
+    known = given_camera(gain, offset, read_noise, movie.frames.shape[1:], window)
     source: FrameSource = movie.frames
     if frames is not None or crop is not None:
         source = FrameSelection(movie.frames, chosen, window)
@@ -103,8 +105,8 @@ def open_movie(
         warnings.append(f"{MASK[:1].upper()}{MASK[1:]}.")
     if offset is None and holds_negative(source):
         warnings.append(NEGATIVE_VALUES)
-    camera = _choose_camera(_CheckedFrames(acquisition), gain, offset, read_noise, warnings)
-    return replace(acquisition, camera=camera, warnings=tuple(warnings))
+    camera, found = estimate_the_rest(_CheckedFrames(acquisition), known)
+    return replace(acquisition, camera=camera, warnings=(*warnings, *found))
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,16 +298,3 @@ def holds_negative(source: FrameSource) -> bool:
         return False
     numbers = evenly_spaced(source.shape[0], SAMPLED_FRAMES)
     return any(bool((source.read([number]) < 0).any()) for number in numbers)
-
-
-def _choose_camera(
-    source: FrameSource, gain: float | None, offset: float | None, read_noise: float | None, warnings: list[str]
-) -> Camera:
-    if gain is not None and offset is not None and read_noise is not None:
-        certainty = tuple((name, "given") for name in ("gain_adu_per_e", "offset_adu", "read_noise_e"))
-        return Camera(float(gain), float(offset), float(read_noise), certainty)
-    from fluosr.corrections.camera_estimate import estimate_camera
-
-    camera, found = estimate_camera(source, gain=gain, offset=offset, read_noise=read_noise)
-    warnings.extend(found)
-    return camera

@@ -66,7 +66,7 @@ def save_simulation(movie: SimulatedMovie, path: Path) -> SavedSimulation:
 
 def _check_range(movie: SimulatedMovie) -> None:
     photons = movie.peak_photons + float(movie.background.max())
-    brightest = photons * movie.camera.gain_adu_per_e + movie.camera.offset_adu
+    brightest = float(movie.camera.to_adu(np.full((1, 1), photons)).max())
     if not brightest <= FULL_SCALE:
         raise UsageError(
             f"the brightest pixels would hold {brightest:.4g} ADU (photons x gain + offset), and a camera of 16 bits "

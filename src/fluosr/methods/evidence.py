@@ -135,9 +135,9 @@ class Witness:
             acquisition.field_shape, movie.fwhm_px / KNOTS_PER_FWHM, dtype=torch.float64, device="cpu"
         )
         self._rows, self._columns = (matrix.numpy() for matrix in basis.factors)
-        self._read_noise = acquisition.camera.read_noise_e
+        self._read_variance = acquisition.camera.read_variance
         self.mean = np.asarray(mean, float)
-        excess = movie.statistics.excess_noise(self._read_noise, used=movie.used, drifting=bool(movie.shifts.any()))
+        excess = movie.statistics.excess_noise(self._read_variance, used=movie.used, drifting=bool(movie.shifts.any()))
         self.excess_noise = max(excess, 1e-3)
         self._background_only, _ = self._fit(None)
         likely = self._likely()
@@ -301,7 +301,7 @@ class Witness:
         used = self._movie.used.astype(float)
         bright = max(float(np.abs(self.mean).max()), 1e-12)
         # Dark pixels still see something: the logarithm wants more than nothing.
-        floor = max(self._read_noise**2, 1e-3 * bright)
+        floor = np.maximum(self._read_variance, 1e-3 * bright)
         counted = np.maximum(self.mean, 0.0) + floor
         unit = 0.0 if light is None or not light.max() > 0 else bright / float(light.max())
         shown = np.zeros_like(self.mean) if light is None else unit * light

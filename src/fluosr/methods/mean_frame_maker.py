@@ -72,8 +72,8 @@ class MeanFrameMaker(ImageMaker):
     @property
     def read_variance(self) -> float:
         """Read noise as so many photons more: noise variance is in proportion to light plus this."""
-        dark = self.movie.noise_variance(np.zeros(1))[0]
-        return float(dark / (self.movie.noise_variance(np.ones(1))[0] - dark))
+        dark = self.movie.noise_variance(np.zeros((1, 1))).mean()
+        return float(dark / (self.movie.noise_variance(np.ones((1, 1))).mean() - dark))
 
     @cached_property
     def operator(self) -> ImagingOperator:

@@ -146,7 +146,7 @@ class SparseMaker(MeanFrameMaker):
 
         movie = self.movie
         excess = movie.statistics.excess_noise(
-            movie.acquisition.camera.read_noise_e, used=movie.used, drifting=bool(movie.shifts.any())
+            movie.acquisition.camera.read_variance, used=movie.used, drifting=bool(movie.shifts.any())
         )
         self._excess = max(excess, 1e-3)
         self._first = gaussian_filter(self.mean(), 0.5 * movie.fwhm_px / FWHM_PER_SIGMA, mode="nearest")

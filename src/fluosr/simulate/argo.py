@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -131,6 +132,10 @@ class ArgoPhantom:
                 inside = line[[0, -1]].max() + line[:, [0, -1]].max() < 1e-9
                 image += line * (exact / line.sum()) if inside and line.any() else line
         return image
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that it was made from, and where its lines came to lie."""
+        return asdict(self)
 
 
 def _strip_coverage(distance: np.ndarray, width: float, pixel: float, angle_deg: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,13 @@ from fluosr.forward import ForwardModel
 from fluosr.machine import available_memory_bytes
 from fluosr.optics.operators import imaging_operator
 from fluosr.optics.psf import GaussianPSF, PointSpreadFunction
-from fluosr.simulate.argo import ArgoPhantom
+from fluosr.simulate.phantom import Phantom
 
 # What the phantom's rendering and one frame hold at a time, and the few numbers kept for each frame of the movie.
 BYTES_PER_FINE_PIXEL = 64
 BYTES_PER_ENTRY = 32  # of the matrices that blur an axis, (n, L n) for each shift
 BYTES_PER_FRAME = 64
+PLACES = 1  # stream of random numbers that molecules are placed with, beside that of the frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +38,21 @@ class SimulatedMovie:
         peak_photons: brightest expected photons per camera pixel and frame of the lines alone.
         background_fraction: mean background relative to the peak; it varies smoothly over the field by half of itself.
         frame_interval_s: seconds.
-        bleaching_time_s: mean time an emitter stays bright, seconds; None for no bleaching.
+        bleaching_time_s: mean time an emitter stays bright, seconds; None for no bleaching. All emitters follow one
+            curve; blinking molecules that are given a bleaching time of their own die one by one instead.
         camera: gain, offset, read noise.
-        emitters: how the emitters fluctuate.
+        emitters: how the emitters fluctuate. Blinking ones are strewn at random over the phantom, and are the truth.
         drift_px: (T, 2) (y, x) shift of the sample per frame, camera pixels; None for none. Each different shift takes
             an operator of its own.
         seed: of every random draw.
 
     Raises:
-        UsageError: a number that is not finite or not positive where it must be, or a drift of another length.
+        UsageError: a number that is not finite or not positive where it must be, a drift of another length, bleaching
+            told twice, emitters with frames of another length, camera maps of another size, or an empty field.
         MemoryLimitError: more than the machine has free; said before anything is taken.
     """
 
-    phantom: ArgoPhantom
+    phantom: Phantom
     factor: int = 6
     psf: PointSpreadFunction = GaussianPSF(324.0)
     n_frames: int = 500
@@ -63,7 +66,8 @@ class SimulatedMovie:
     seed: int = 0
     _model: ForwardModel = field(init=False, repr=False)
     _groups: np.ndarray = field(init=False, repr=False)  # (T,) drift group of each frame
-    _emission: torch.Tensor = field(init=False, repr=False)  # on the extended fine grid
+    _emission: torch.Tensor = field(init=False, repr=False)  # on the extended fine grid, before bleaching
+    _kept: float = field(init=False, repr=False)  # of the emission over the movie, where emitters bleach by themselves
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -79,9 +83,16 @@ class SimulatedMovie:
         )
         emission = torch.as_tensor(self.phantom.render(operator.grid), dtype=operator.dtype)
         still = operator.forward(emission)
+        if not float(still.max()) > 0:
+            raise UsageError("nothing of the phantom lies in the field: more filaments, or another seed.")
+        # The peak is a mean over the movie: emitters that bleach by themselves begin brighter.
+        kept = float(self.emitters.levels(self.n_frames).mean())
+        emission = emission * (self.peak_photons / float(still.max()) / kept)
+        placed = self.emitters.place(emission.numpy(), np.random.default_rng((self.seed, PLACES)))
         object.__setattr__(self, "_model", ForwardModel(operator, self.camera, self.emitters))
         object.__setattr__(self, "_groups", groups.reshape(-1))
-        object.__setattr__(self, "_emission", emission * (self.peak_photons / float(still.max())))
+        object.__setattr__(self, "_emission", torch.as_tensor(placed, dtype=operator.dtype))
+        object.__setattr__(self, "_kept", kept)
 
     def _check_numbers(self) -> None:
         positive = {
@@ -96,6 +107,21 @@ class SimulatedMovie:
                 raise UsageError(f"a simulated movie needs a positive {name}, got {value}.")
         if not (math.isfinite(self.background_fraction) and self.background_fraction >= 0):
             raise UsageError(f"the background must not be negative, got {self.background_fraction} of the peak.")
+        if self.emitters.levels(2)[1] < 1 and self.bleaching_time_s is not None:
+            raise UsageError(
+                "bleaching is told twice: by the movie (bleaching_time_s) and by its emitters. Give it to one of them."
+            )
+        interval = getattr(self.emitters, "frame_interval_s", self.frame_interval_s)
+        if not math.isclose(interval, self.frame_interval_s):
+            raise UsageError(
+                f"the emitters blink in frames of {interval:g} s, and the movie has frames of {self.frame_interval_s:g}"
+                " s: give both the same."
+            )
+        if self.camera.maps.shape not in (None, tuple(self.phantom.field_shape)):
+            raise UsageError(
+                f"the camera's maps are {self.camera.maps.shape} pixels and the phantom's field "
+                f"{tuple(self.phantom.field_shape)}: both must be the same."
+            )
         if self.drift_px is not None and np.shape(self.drift_px) != (self.n_frames, 2):
             raise UsageError(f"drift_px is (T, 2), here ({self.n_frames}, 2), got shape {np.shape(self.drift_px)}.")
 
@@ -115,7 +141,7 @@ class SimulatedMovie:
     def describe(self) -> dict[str, Any]:
         """Everything that was simulated, for the record beside the movie."""
         return {
-            "phantom": asdict(self.phantom),
+            "phantom": self.phantom.describe(),
             "factor": self.factor,
             "psf": self.psf.describe(),
             "n_frames": self.n_frames,
@@ -124,7 +150,7 @@ class SimulatedMovie:
             "frame_interval_s": self.frame_interval_s,
             "bleaching_time_s": self.bleaching_time_s,
             "camera": self.camera.describe(),
-            "emitters": type(self.emitters).__name__,
+            "emitters": self.emitters.describe(),
             "drift_px": None if self.drift_px is None else np.asarray(self.drift_px, float).tolist(),
             "seed": self.seed,
         }
@@ -132,7 +158,7 @@ class SimulatedMovie:
     @property
     def truth(self) -> np.ndarray:
         """(L Y, L X) float32, mean emission over the movie, photons per fine pixel and frame."""
-        return self._model.operator.grid.crop(self._emission).numpy()
+        return self._model.operator.grid.crop(self._emission * self._kept).numpy()
 
     @property
     def background(self) -> np.ndarray:
@@ -147,7 +173,7 @@ class SimulatedMovie:
         """T frames of (Y, X), float32 ADU, one at a time."""
         return self._model.frames(
             self._emission,
-            torch.as_tensor(self.background),
+            torch.as_tensor(self.background / self._kept),
             groups=self._groups,
             brightness=bleaching_curve(self.n_frames, self.frame_interval_s, self.bleaching_time_s),
             generator=np.random.default_rng(self.seed),

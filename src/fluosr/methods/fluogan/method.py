@@ -161,8 +161,8 @@ def _result(
     image, background = setup.image(blocks), setup.background(blocks)
     if setup.parameters.data_term == "paper":
         # The paper's term weighs all pixels alike; the map is judged by each pixel's own noise all the same.
-        read = setup.acquisition.camera.read_noise_e
-        error = np.sqrt(setup.excess * (np.clip(expected, 1 / counts.sum(), None) + read**2) / counts.sum())
+        read_variance = setup.acquisition.camera.read_variance
+        error = np.sqrt(setup.excess * (np.clip(expected, 1 / counts.sum(), None) + read_variance) / counts.sum())
         error = np.where(setup.used, np.maximum(error, 1e-12), np.inf)
     warnings = [*setup.acquisition.warnings, *setup.warnings]
     light = (setup.operator.forward(blocks[0]) * share).sum(0).cpu().numpy()

@@ -158,10 +158,10 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         psf.fwhm_nm / KNOTS_PER_FWHM if parameters.background_spacing_nm is None else parameters.background_spacing_nm
     )
     basis = BackgroundBasis(acquisition.field_shape, spacing / pixel, dtype=operator.dtype, device=run.device)
-    read_noise = acquisition.camera.read_noise_e
+    read_variance = acquisition.camera.read_variance
     # Where the sample moves, or may move unseen, blocks differ without blinking.
     drifting = len(shifts) > 1 or not parameters.drift
-    excess = statistics.excess_noise(read_noise, used=used, drifting=drifting)
+    excess = statistics.excess_noise(read_variance, used=used, drifting=drifting)
     notes["excess_noise"] = excess
     if excess > 1.5:
         warnings.append(

@@ -1,0 +1,256 @@
+"""How the emitters of a movie fluctuate, from the movie itself: Fano factor, memory, bleaching; a check of the gain.
+
+Each with a 95 % interval. What neighbouring pixels share is free of shot and read noise; the movie is read once, in
+windows of time, and the scatter between windows says how sure each value is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fluosr.acquisition import Acquisition
+from fluosr.corrections.intervals import Interval, jackknife, student
+from fluosr.corrections.lag_curve import Window, rate_of
+from fluosr.corrections.neighbours import Balance, balance, pair_up, window_products
+from fluosr.errors import AcquisitionError
+
+FEWEST_FRAMES = 48
+SHORTEST_WINDOW, LONGEST_WINDOW = 12, 100  # frames
+WINDOWS = 10  # that a movie is divided into, within these bounds
+MEMORY_LAGS = 3  # at which memory is looked for
+LARGEST_SIDE = 192  # of the part of the field that is read, pixels
+MOST_FRAMES = 2000
+
+
+@dataclass(frozen=True)
+class FluctuationEstimate:
+    """How emitters fluctuate.
+
+    Attributes:
+        fano_factor: kappa, photons: variance over mean of a fine pixel's emission in one frame.
+        memory_frames: 1 / r in frames: the time after which molecules have forgotten whether they were on,
+            1 / r = t_on t_off / (t_on + t_off). None where frames show no memory.
+        longest_memory_frames: upper end of the 95 % interval of the memory where none is seen.
+        bleaching_frames: time in which the light falls to 1 / e, frames; infinite where it does not.
+        gain_ratio: true gain over the one that the movie was opened with.
+        frame_interval_s: seconds; None where not known.
+        n_frames: frames looked at.
+    """
+
+    fano_factor: Interval
+    memory_frames: Interval | None
+    longest_memory_frames: float
+    bleaching_frames: Interval
+    gain_ratio: Interval
+    frame_interval_s: float | None
+    n_frames: int
+
+    @property
+    def carries_nothing(self) -> bool:
+        """Whether kappa may be 0: fluctuations then tell nothing that the mean does not."""
+        return not self.fano_factor.low > 0
+
+    @property
+    def gain_is_wrong(self) -> bool:
+        """Whether the frames vary surely less than their photons must."""
+        return self.gain_ratio.high < 1.0
+
+    @property
+    def memory_s(self) -> Interval | None:
+        """1 / r, seconds; None without memory, or where the frame interval is not known."""
+        known = self.memory_frames is not None and self.frame_interval_s is not None
+        return self.memory_frames.scaled(self.frame_interval_s) if known else None  # type: ignore[union-attr,arg-type]
+
+    @property
+    def bleaching_s(self) -> Interval | None:
+        """Seconds; None where the frame interval is not known."""
+        return None if self.frame_interval_s is None else self.bleaching_frames.scaled(self.frame_interval_s)
+
+    def words(self, gain_adu_per_e: float) -> list[str]:
+        """Everything in plain words.
+
+        Args:
+            gain_adu_per_e: the gain that the movie was opened with.
+        """
+        unit, scale = ("frames", 1.0) if self.frame_interval_s is None else ("s", self.frame_interval_s)
+        lines = [f"Fano factor of the emitters (kappa, photons): {self.fano_factor}"]
+        if self.memory_frames is not None:
+            lines.append(
+                f"memory of blinking, t_on t_off / (t_on + t_off): {self.memory_frames.scaled(scale)} {unit}; neither "
+                "time is shorter, and where molecules are off for much longer than on it is the on time"
+            )
+        elif not self.carries_nothing:
+            bound = f", below {self.longest_memory_frames * scale:.2g} {unit}" if self.longest_memory_frames > 0 else ""
+            lines.append(f"memory of blinking: none seen{bound}; frames vary independently")
+        bleaching = self.bleaching_frames.scaled(scale)
+        if math.isinf(bleaching.low):
+            lines.append("bleaching time: none; the light does not fall")
+        elif math.isinf(bleaching.high):
+            lines.append(f"bleaching time: none seen, above {bleaching.low:.3g} {unit}")
+        else:
+            lines.append(f"bleaching time: {bleaching} {unit}")
+        lines.append(f"gain from the noise that pixels do not share: {self.gain_ratio.scaled(gain_adu_per_e)} ADU / e")
+        return lines
+
+    def warnings(self, gain_adu_per_e: float) -> list[str]:
+        """What is wrong, in plain words.
+
+        Args:
+            gain_adu_per_e: the gain that the movie was opened with.
+        """
+        found = []
+        if self.gain_is_wrong:
+            suggested = self.gain_ratio.scaled(gain_adu_per_e)
+            found.append(
+                f"The frames vary less than their photons must: {100 * self.gain_ratio.value:.0f} % of the shot noise "
+                f"at a gain of {gain_adu_per_e:.4g} ADU per photoelectron. The gain is wrong, or frames were averaged "
+                f"or denoised; the noise suggests --gain {suggested.value:.4g} (95 %: {suggested.low:.4g} to "
+                f"{suggested.high:.4g})."
+            )
+        if self.carries_nothing:
+            found.append(
+                f"The fluctuations carry nothing: kappa is {self.fano_factor}, which includes 0. Methods that live on "
+                "them show noise here; the mean frame has it all."
+            )
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """All of it, for the record."""
+        return {
+            "fano_factor": self.fano_factor.describe(),
+            "memory_frames": None if self.memory_frames is None else self.memory_frames.describe(),
+            "longest_memory_frames": self.longest_memory_frames,
+            "bleaching_frames": self.bleaching_frames.describe(),
+            "gain_ratio": self.gain_ratio.describe(),
+            "frame_interval_s": self.frame_interval_s,
+            "n_frames": self.n_frames,
+        }
+
+
+def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None = None) -> FluctuationEstimate:
+    """Fano factor, memory, bleaching time and gain of a movie.
+
+    Bleaching and drift are slow, and are taken off each pixel as a parabola in each window of time; lamps that flicker
+    and backgrounds that do not fluctuate are allowed for. WARNS of nothing by itself: ask :meth:`warnings`. WRONG where
+    neighbours share noise: frames that were interpolated, compressed or denoised, and cells that move by themselves.
+
+    Args:
+        acquisition: the movie; of large ones the brightest part of the field and the first frames are read.
+        used: (Y, X) bool, pixels to trust; all by default.
+
+    Raises:
+        AcquisitionError: too few frames, or no contrast that fluctuations could be compared with.
+
+    Source:
+        Cov(y_p, y_q) = kappa sum_i A_pi A_qi x_i of the forward model (:mod:`fluosr.forward`).
+    """
+    if acquisition.n_frames < FEWEST_FRAMES:
+        raise AcquisitionError(
+            f"{acquisition.name}: {acquisition.n_frames} frames are too few to say how its emitters fluctuate; at "
+            f"least {FEWEST_FRAMES} are needed."
+        )
+    part, trusted = _brightest_part(acquisition, used)
+    n_frames = part.n_frames
+    window = Window(min(LONGEST_WINDOW, max(SHORTEST_WINDOW, n_frames // WINDOWS)))
+    pairs = pair_up(part, trusted)
+    found = list(window_products(part, pairs, window))
+    sums = balance(pairs, found, window, part.camera.read_variance)
+    if not (sums.light.sum() > 0 and sums.shot.sum() > 0):
+        raise AcquisitionError(
+            f"{acquisition.name}: the mean frame shows no contrast, so that fluctuations cannot be compared with light."
+        )
+    memory = _memory_is_seen(sums)
+    fano = _fano(sums, window, memory)
+    if memory and not fano.low > 0:
+        memory, fano = False, _fano(sums, window, False)
+    gain = jackknife(lambda chosen: _gain_ratio(sums, window, chosen, memory), len(found))
+    kappa = Interval(*(end / gain.value for end in (fano.value, fano.low, fano.high))) if gain.value > 0 else fano
+    return FluctuationEstimate(
+        kappa,
+        _memory(sums, window) if memory else None,
+        0.0 if memory else _longest_memory(sums, window),
+        _bleaching(sums.trace, window.n_frames),
+        gain,
+        acquisition.frame_interval_s,
+        n_frames,
+    )
+
+
+def _brightest_part(acquisition: Acquisition, used: np.ndarray | None) -> tuple[Acquisition, np.ndarray | None]:
+    """The part of a large field with most contrast, and the first frames of a long movie."""
+    height, width = acquisition.field_shape
+    frames = range(min(acquisition.n_frames, MOST_FRAMES))
+    if max(height, width) <= LARGEST_SIDE:
+        return acquisition.select(frames=frames), used
+    from scipy.ndimage import uniform_filter
+
+    looked = np.mean(acquisition.photons(slice(0, FEWEST_FRAMES, FEWEST_FRAMES // 8)), axis=0, dtype=float)
+    sides = [min(LARGEST_SIDE, n) for n in (height, width)]
+    energy = uniform_filter((looked - np.median(looked)) ** 2, sides, mode="constant")
+    y, x = (int(n) for n in np.unravel_index(int(energy.argmax()), energy.shape))
+    y, x = (min(max(0, c - side // 2), n - side) for c, side, n in zip((y, x), sides, (height, width), strict=True))
+    where = (y, x, sides[0], sides[1])
+    cut = None if used is None else used[y : y + sides[0], x : x + sides[1]]
+    return acquisition.select(frames=frames, window=where), cut
+
+
+def _kappa(sums: Balance, window: Window, chosen: np.ndarray, memory: bool) -> tuple[float, float]:
+    """kappa in units of the movie as it was opened, and the switching rate per frame."""
+    products, light = sums.shared[chosen].sum(0), float(sums.light[chosen].sum())
+    if memory:
+        rate, variance = window.fit(products)
+        return variance / light, rate
+    shape = window.expected(math.inf)
+    return float(shape @ products / (shape @ shape)) / light, math.inf
+
+
+def _fano(sums: Balance, window: Window, memory: bool) -> Interval:
+    return jackknife(lambda chosen: _kappa(sums, window, chosen, memory)[0], len(sums.light))
+
+
+def _gain_ratio(sums: Balance, window: Window, chosen: np.ndarray, memory: bool) -> float:
+    """Variance that neighbours do not share over mean: 1 where the gain is right."""
+    kappa, rate = _kappa(sums, window, chosen, memory)
+    fluctuating = kappa * float(sums.own_light[chosen].sum()) * float(window.expected(rate)[0])
+    return (float(sums.own[chosen].sum()) - fluctuating) / (window.degrees * float(sums.shot[chosen].sum()))
+
+
+def _memory_is_seen(sums: Balance) -> bool:
+    """Whether neighbours share something from one frame to the next few, beyond chance."""
+    later = sums.shared[:, 1 : 1 + MEMORY_LAGS].sum(1)
+    return bool(later.mean() > student(len(later) - 1) * later.std(ddof=1) / math.sqrt(len(later)) > 0)
+
+
+def _memory(sums: Balance, window: Window) -> Interval:
+    """1 / r in frames, its interval from the scatter of its logarithm."""
+    found = jackknife(lambda chosen: -math.log(_kappa(sums, window, chosen, True)[1]), len(sums.light))
+    return Interval(*(math.exp(end) for end in (found.value, found.low, found.high)))
+
+
+def _longest_memory(sums: Balance, window: Window) -> float:
+    """The memory at which the covariance at lag 1 would just reach the upper end of its interval."""
+    same, shape = window.expected(math.inf), window.mixing
+
+    def correlation(chosen: np.ndarray) -> float:
+        products = sums.shared[chosen].sum(0)
+        first = float(same @ products / (same @ same))
+        left = products - first * same  # the window's trend leaves a little at every lag
+        return float(left[1] / shape[1, 1]) / first if first > 0 else 0.0
+
+    return 1.0 / rate_of(min(jackknife(correlation, len(sums.light)).high, 1.0 - 1e-6))
+
+
+def _bleaching(trace: np.ndarray, n_frames: int) -> Interval:
+    """Frames in which the light falls to 1 / e, from (n,) mean light of windows of ``n_frames`` frames each."""
+    if trace.min() <= 0:
+        return Interval(math.inf, 0.0, math.inf)
+    time = n_frames * (np.arange(len(trace)) - (len(trace) - 1) / 2)
+    decay = -float(time @ np.log(trace) / (time @ time))
+    residual = np.log(trace) - np.log(trace).mean() + decay * time
+    error = math.sqrt(float((residual**2).sum()) / max(1, len(trace) - 2) / float(time @ time))
+    reach = student(len(trace) - 2) * error
+    return Interval(decay, decay - reach, decay + reach).inverse()
