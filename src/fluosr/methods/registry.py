@@ -15,6 +15,7 @@ _MODULES = {
     "sofi": "fluosr.methods.sofi",
     "colorme": "fluosr.methods.colorme",
     "sparcom": "fluosr.methods.sparcom",
+    "covariance": "fluosr.methods.covariance",
     "sacd": "fluosr.methods.sacd",
     "srrf": "fluosr.methods.radial_fluctuations.srrf",
     "esrrf": "fluosr.methods.radial_fluctuations.esrrf",

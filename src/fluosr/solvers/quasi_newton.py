@@ -3,7 +3,7 @@
 Liu & Nocedal 1989: the inverse Hessian is built from the last steps and the changes of the gradient (two loops). The
 step is shortened until the function falls enough (Armijo) and lengthened never: the model's own step of 1 is right near
 the minimum. A pair of changes that would spoil the model's definiteness is left out. What the pairs say nothing of has
-the curvature of a diagonal metric, which the caller may renew as the iteration goes.
+the curvature of a diagonal metric that the caller gives.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-MEMORY = 20  # pairs of changes kept
+MEMORY = 12  # pairs of changes kept
 ENOUGH = 1e-4  # of the fall that the gradient promises (Armijo)
 SHORTEST = 1e-10  # step at which no descent is left
 LEAST_CURVATURE = 1e-10  # of |s| |y|: pairs below it are left out

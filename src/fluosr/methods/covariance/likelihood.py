@@ -23,7 +23,6 @@ import torch
 from fluosr.methods.covariance.moments import Moments
 from fluosr.methods.covariance.patches import Patches
 
-BAD_PIXEL_NOISE = 1e4  # of the brightest pixel's variance: bad pixels say nothing
 BATCH_BYTES = 2**28  # of matrices at once
 
 
@@ -77,7 +76,7 @@ class CompositeLikelihood:
         """(P,) Q_p, unweighted."""
         values = []
         for members, windows, mean in self._parts(fine, background):
-            _, inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
+            inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
             values.append(log_determinant + self._misfit(members, inverse, residual))
         return torch.cat(values)
 
@@ -89,7 +88,7 @@ class CompositeLikelihood:
         value, by_kappa = 0.0, 0.0
         by_fine, by_background = [], []
         for members, windows, mean in self._parts(fine, background):
-            covariance, inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
+            inverse, residual, log_determinant = self._solved(members, windows, mean, fano_factor)
             moment = self.moments.covariance[members] + residual[:, :, None] * residual[:, None, :]
             whitened = inverse @ moment
             value += float((log_determinant + whitened.diagonal(dim1=-2, dim2=-1).sum(-1)).sum())
@@ -112,7 +111,7 @@ class CompositeLikelihood:
         patches, slope = self.patches, self.noise.slope
         up, down = [], []
         for members, windows, mean in self._parts(fine, background):
-            _, inverse, residual, _ = self._solved(members, windows, mean, fano_factor)
+            inverse, residual, _ = self._solved(members, windows, mean, fano_factor)
             moment = self.moments.covariance[members] + residual[:, :, None] * residual[:, None, :]
             pull = inverse @ moment @ inverse
             aimed = 2.0 * patches.seen_adjoint((inverse @ residual[:, :, None])[:, :, 0])
@@ -123,20 +122,33 @@ class CompositeLikelihood:
         ratio = patches.windows_adjoint(torch.cat(up)) / patches.windows_adjoint(torch.cat(down)).clamp_min(1e-300)
         return fine * ratio.clamp(1e-4, 1e4).sqrt()
 
-    def information(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> tuple[torch.Tensor, ...]:
-        """Fisher information of one frame on each x_i by itself: from the mean, and from the covariance; (ny, nx).
+    def information(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        """(ny, nx) Fisher information of one frame on each x_i by itself.
 
-        q = diag(A^T P A) is the mean's, and (kappa q)^2 / 2 the covariance's; the noise's own dependence on x is left
-        out of both.
+        q + (kappa q)^2 / 2 with q = diag(A^T P A): what the mean tells and what the covariance tells; the noise's own
+        dependence on x is left out.
         """
-        patches = self.patches
-        from_mean, from_covariance = [], []
+        found = []
         for members, windows, mean in self._parts(fine, background):
-            _, inverse, _, _ = self._solved(members, windows, mean, fano_factor)
-            seen = patches.covariance_adjoint(inverse)
-            from_mean.append(seen)
-            from_covariance.append(0.5 * (fano_factor * seen) ** 2)
-        return tuple(patches.weight * patches.windows_adjoint(torch.cat(part)) for part in (from_mean, from_covariance))
+            inverse, _, _ = self._solved(members, windows, mean, fano_factor)
+            seen = self.patches.covariance_adjoint(inverse)
+            found.append(seen + 0.5 * (fano_factor * seen) ** 2)
+        return self.patches.weight * self.patches.windows_adjoint(torch.cat(found))
+
+    def covariance_misfit(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> float:
+        """rms of the whitened covariance's residual, over what Gaussian frames of this covariance would leave.
+
+        R = L^-1 S L^-T, L L^T = Sigma, is the unit matrix up to 1 / sqrt(T) off its diagonal, sqrt(2 / T) on it.
+        """
+        total, entries = 0.0, 0
+        for members, windows, mean in self._parts(fine, background):
+            root = torch.linalg.cholesky(self._sigma(members, windows, mean, fano_factor))
+            half = torch.linalg.solve_triangular(root, self.moments.covariance[members], upper=False)
+            white = torch.linalg.solve_triangular(root, half.mT, upper=False)
+            white.diagonal(dim1=-2, dim2=-1).sub_(1.0).div_(2.0**0.5)
+            total += float((white**2).sum())
+            entries += white.numel()
+        return (self.count * total / entries) ** 0.5
 
     def model(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
         """(P, M, M) Sigma."""
@@ -160,15 +172,15 @@ class CompositeLikelihood:
 
     def _solved(
         self, members: slice, windows: torch.Tensor, mean: torch.Tensor, fano_factor: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Sigma, its inverse, m - mu in the coordinates, and log|Sigma|."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The inverse of Sigma, m - mu in the coordinates, and log|Sigma|."""
         sigma = self._sigma(members, windows, mean, fano_factor)
         root, failed = torch.linalg.cholesky_ex(sigma)
         if bool(failed.any()):
-            return sigma, sigma, self.moments.mean[members], torch.full_like(failed, torch.inf, dtype=torch.float64)
+            return sigma, self.moments.mean[members], torch.full_like(failed, torch.inf, dtype=torch.float64)
         inverse = torch.cholesky_inverse(root)
         residual = self.moments.mean[members] - self.patches.project(mean)
-        return sigma, inverse, residual, 2.0 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return inverse, residual, 2.0 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def _misfit(self, members: slice, inverse: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         spread = (inverse * self.moments.covariance[members]).sum((-2, -1))

@@ -24,6 +24,10 @@ class Moments:
     mean: torch.Tensor
     covariance: torch.Tensor
 
+    def select(self, members: list[int]) -> Moments:
+        """Of some patches."""
+        return Moments(self.count, self.mean[members], self.covariance[members])
+
 
 class PatchMoments:
     """First and second moments of two interleaved parts of the frames, gathered in one pass.

@@ -2,8 +2,8 @@
 
 The covariance of two pixels that no emitter reaches both of is nil: it is enough to know it within patches of a few PSF
 widths. A patch sees a window of the fine image through A_p, a sum of a few Kronecker products R_k (x) C_k. Light varies
-no faster than the PSF lets it: with Q the singular vectors of A_p's factors that carry light, z = Q^T y holds all that a
-frame y of the patch says of the image, in half as many numbers or fewer.
+no faster than the PSF lets it: with Q the singular vectors of A_p's factors that carry light, z = Q^T y holds all that
+a frame y of the patch says of the image, in half as many numbers or fewer.
 
 The map g -> A_p diag(g) A_p^T and its adjoint P -> diag(A_p^T P A_p) are two small matrix products each: their entries
 (a, b), (c, d) of row and column coordinates are sum_ij R_ai R_ci g_ij C_bj C_dj.
@@ -11,6 +11,7 @@ The map g -> A_p diag(g) A_p^T and its adjoint P -> diag(A_p^T P A_p) are two sm
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -39,6 +40,7 @@ class Patches:
         side: (py, px) camera pixels of a patch.
         corners: (row, column) of each patch's first camera pixel.
         size: M, coordinates z of a patch.
+        origin: camera pixel of the movie at which the grid's field begins.
         weight: what a patch counts, so that every camera pixel counts once on average.
     """
 
@@ -53,6 +55,7 @@ class Patches:
         self.side = (min(side, grid.field_shape[0]), min(side, grid.field_shape[1]))
         starts = [_starts(size, part, overlap) for size, part in zip(grid.field_shape, self.side, strict=True)]
         self.corners = [(row, column) for row in starts[0] for column in starts[1]]
+        self.origin = (0, 0)
         self.weight = math.prod(grid.field_shape) / (len(self.corners) * math.prod(self.side))
         pairs = imaging_pairs(Grid(self.side, grid.factor, grid.margin), psf, pixel_size_nm)
         bases = [_basis([pair[axis] for pair in pairs]) for axis in (0, 1)]
@@ -72,6 +75,18 @@ class Patches:
 
     def __len__(self) -> int:
         return len(self.corners)
+
+    def block(self, members: list[int]) -> Patches:
+        """Some of the patches with a grid of their own, the smallest that holds them."""
+        rows, columns = zip(*(self.corners[k] for k in members), strict=True)
+        first = min(rows), min(columns)
+        last = max(rows) + self.side[0], max(columns) + self.side[1]
+        part = copy.copy(self)
+        part.grid = Grid((last[0] - first[0], last[1] - first[1]), self.grid.factor, self.grid.margin)
+        part.corners = [(self.corners[k][0] - first[0], self.corners[k][1] - first[1]) for k in members]
+        part.weight = math.prod(part.grid.field_shape) / (len(members) * math.prod(self.side))
+        part.origin = first
+        return part
 
     def gather(self, field: torch.Tensor) -> torch.Tensor:
         """(..., Y, X) -> (P, ..., py, px): each patch's camera pixels."""
@@ -113,6 +128,11 @@ class Patches:
         """(P, hy, hx) -> (P, py, px): A_p x."""
         return sum(rows @ windows @ columns.T for rows, columns in self._imaging)  # type: ignore[return-value]
 
+    def mean_frame(self, fine: torch.Tensor) -> torch.Tensor:
+        """(ny, nx) -> (Y, X): A x, each pixel from the patches that it lies in."""
+        parts = self.forward(self.windows(fine))
+        return self.gather_adjoint(parts) / self.gather_adjoint(torch.ones_like(parts))
+
     def adjoint(self, parts: torch.Tensor) -> torch.Tensor:
         """(P, py, px) -> (P, hy, hx): A_p^T r."""
         return sum(rows.T @ parts @ columns for rows, columns in self._imaging)  # type: ignore[return-value]
@@ -120,7 +140,7 @@ class Patches:
     def seen_adjoint(self, z: torch.Tensor) -> torch.Tensor:
         """(P, M) -> (P, hy, hx): A_p^T Q z."""
         parts = z.unflatten(-1, self.coordinates)
-        return sum(rows.T @ parts @ columns for rows, columns in self._seen)  # type: ignore[return-value]
+        return sum(rows.T @ parts @ columns for rows, columns in self._seen)
 
     def covariance(self, windows: torch.Tensor) -> torch.Tensor:
         """(P, hy, hx) -> (P, M, M): Q^T A_p diag(g) A_p^T Q."""
