@@ -54,7 +54,9 @@ def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
     rows = [row.describe() for row in limit.rows]
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{name: f"{value:.6g}" for name, value in row.items()} for row in rows])
+    writer.writerows(
+        [{name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()} for row in rows]
+    )
     write_text(folder / "limit.csv", table.getvalue())
     write_bytes(folder / "limit.png", draw_limit(limit, "png"))
     write_bytes(folder / "limit.svg", draw_limit(limit, "svg"))
