@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from fluosr.errors import UsageError
 from fluosr.limits.information import Scores, best_weights, inverse_of
-from fluosr.limits.moments import PairModel
+from fluosr.limits.moments import Moments, PairModel
 
 Use = Literal["mean", "gaussian", "weighted"]
 MOST_STEPS = 40
@@ -29,31 +30,44 @@ def fit_pair(
             Gaussian frames; "weighted": mean and covariance with the weights that suit bursts.
 
     Returns:
-        (K,) parameters; None where the steps do not settle, or leave what can be (a brightness below 0).
+        (K,) parameters; None where the steps do not settle, or where there is no light above its noise.
     """
     parameters = np.array(start, float)
     free = len(parameters) - (use == "mean")
-    names = model.names
-    positive = [i for i, name in enumerate(names) if name in ("photons", "background", "fano_factor")]
+    positive = [model.names.index(name) for name in ("photons", "background")]
     reach = LONGEST_STEP_FWHM * model.experiment.psf.fwhm_nm
     for _ in range(MOST_STEPS):
         moments = model.moments(parameters)
-        scores = Scores.gaussian(moments)
-        if use == "weighted":
-            scores = scores.split()
-            weights, information = best_weights(scores, moments)
-        else:
-            one = np.eye(len(parameters))
-            weights = np.hstack([one, one if use == "gaussian" else 0.0 * one])
-            information = weights @ scores.sensitivity(moments)
-        step = np.zeros_like(parameters)
-        inverse = inverse_of(information[:free, :free])
-        step[:free] = inverse @ (weights @ scores.values(moments, mean, covariance))[:free]
-        step *= min(1.0, reach / max(float(np.abs(step[:2]).max()), 1e-12))
-        while (parameters + step)[positive].min() <= 0 and parameters[positive].min() > 0:
-            step /= 2.0
-        parameters = parameters + step
+        try:
+            step, inverse = _step(moments, mean, covariance, free, use)
+        except UsageError:  # it has left what can be
+            return None
         spread = np.sqrt(np.diagonal(inverse) / model.experiment.frames)
-        if np.abs(step[:free]).max(initial=0.0) == 0 or (np.abs(step[:free]) < CONVERGED * spread).all():
-            return parameters
+        if (np.abs(step[:free]) < CONVERGED * spread).all():
+            photons = positive[0]
+            return parameters if parameters[photons] > spread[photons] else None
+        step *= min(1.0, reach / max(float(np.abs(step[:2]).max()), 1e-12))
+        falling = step[positive] < -0.5 * parameters[positive]
+        if falling.any():  # at most by half at a time
+            step *= float((0.5 * parameters[positive] / -step[positive])[falling].min())
+        parameters = parameters + step
     return None
+
+
+def _step(
+    moments: Moments, mean: np.ndarray, covariance: np.ndarray, free: int, use: Use
+) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) Fisher scoring's step, zero behind the first ``free`` parameters; inverse of their information."""
+    scores = Scores.gaussian(moments)
+    count = len(moments.mean_slopes)
+    if use == "weighted":
+        scores = scores.split()
+        weights, information = best_weights(scores, moments)
+    else:
+        one = np.eye(count)
+        weights = np.hstack([one, one if use == "gaussian" else 0.0 * one])
+        information = weights @ scores.sensitivity(moments)
+    inverse = inverse_of(information[:free, :free])
+    step = np.zeros(count)
+    step[:free] = inverse @ (weights @ scores.values(moments, mean, covariance))[:free]
+    return step, inverse
