@@ -253,6 +253,7 @@ def test_a_limit_says_what_is_told_apart_and_warns() -> None:
     assert [row.bound.separation_nm for row in limit.rows] == [60.0, 100.0]
     assert "two lines 60 nm apart are told apart by mean and covariance, not by the mean alone" in limit.sentences()[0]
     assert any("skewed" in warning for warning in limit.warnings)
+    assert any("order of magnitude, and rather" in warning for warning in limit.warnings)
     few = find_limit(replace(blinking, fano_factor=5000.0, frames=20, photons=0.5), SHORT, [100.0])
     assert any("bursts" in warning for warning in few.warnings) and any("photons" in w for w in few.warnings)
     wide = find_limit(replace(COARSE, photons=100.0, fano_factor=100.0), replace(SHORT, width_nm=150.0), [150.0])

@@ -143,21 +143,21 @@ def find_limit(
     rows = tuple(row(separation) for separation in sorted(set(separations_nm)))
     wanted = None if wanted_nm is None else row(wanted_nm)
     smallest = smallest_separation(experiment, pair, criterion=criterion, slope=slope)
-    said = tuple(_warnings(experiment, pair, criterion, [*rows, *([wanted] if wanted else [])]))
-    return Limit(experiment, pair, criterion, rows, smallest, wanted, said)
+    said = _warnings(experiment, pair, criterion, [*rows, *([wanted] if wanted else [])])
+    if wanted is not None:
+        said += _few_frames(experiment, pair, wanted)
+    return Limit(experiment, pair, criterion, rows, smallest, wanted, tuple(said))
 
 
 def _warnings(experiment: Experiment, pair: Pair, criterion: Criterion, rows: Sequence[Row]) -> list[str]:
     said = []
-    if experiment.fano_factor > 0:
-        light = pair.brightness(experiment, rows[0].bound.separation_nm)
-        bursts = experiment.frames * light / experiment.fano_factor
-        if bursts < FEW_BURSTS:
-            said.append(
-                f"Each of the {pair.shape} gives {bursts:.2g} bursts of {experiment.fano_factor:g} photons in the "
-                f"whole movie: with fewer than {FEW_BURSTS} the bounds are rough. So few can be located one by one, "
-                "which tells more."
-            )
+    bursts = experiment.frames * _bursts_per_frame(experiment, pair, rows[0].bound.separation_nm)
+    if bursts < FEW_BURSTS:
+        said.append(
+            f"Each of the {pair.shape} gives {bursts:.2g} bursts of {experiment.fano_factor:g} photons in the whole "
+            f"movie: with fewer than {FEW_BURSTS} the bounds are rough. So few can be located one by one, which tells "
+            "more."
+        )
     if experiment.frames * experiment.photons < FEW_PHOTONS:
         said.append(
             f"The brightest pixel counts {experiment.frames * experiment.photons:.3g} photons in the whole movie: with "
@@ -184,3 +184,21 @@ def _warnings(experiment: Experiment, pair: Pair, criterion: Criterion, rows: Se
             f"takes frames for Gaussian reaches {worst.gaussian_fit_nm:.3g} nm."
         )
     return said
+
+
+def _few_frames(experiment: Experiment, pair: Pair, wanted: Row) -> list[str]:
+    """Where the frames needed are so few that their number is not to be taken at its word."""
+    per_frame = _bursts_per_frame(experiment, pair, wanted.bound.separation_nm)
+    if wanted.covariance_frames * per_frame >= FEW_BURSTS:
+        return []
+    few, enough = wanted.covariance_frames, math.ceil(FEW_BURSTS / per_frame)
+    return [
+        f"The {few:,} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
+        f"{pair.shape}: take their number for an order of magnitude, and rather {enough:,} frames."
+    ]
+
+
+def _bursts_per_frame(experiment: Experiment, pair: Pair, separation_nm: float) -> float:
+    """Of each line; infinite where the light is steady."""
+    kappa = experiment.fano_factor
+    return pair.brightness(experiment, separation_nm) / kappa if kappa > 0 else math.inf
