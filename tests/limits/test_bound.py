@@ -236,7 +236,7 @@ def test_separations_outside_the_validity_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             separation_bound(DIM, SHORT, separation, window=(8, 12))
-    with pytest.raises(UsageError, match="1600 are computed with"):
+    with pytest.raises(UsageError, match="1200 are computed with"):
         separation_bound(DIM, Pair(length_nm=1e5), 60.0)
     with pytest.raises(UsageError, match="1 to 1000 separations"):
         find_limit(DIM, SHORT, [])

@@ -84,8 +84,8 @@ class Scores:
         fourth += 2.0 * kappa * (flat * (weighted @ light.T).ravel()) @ flat.T
         fourth += (diagonal * moments.mean) @ diagonal.T
 
-        turned = moments.covariance @ quadratic @ moments.covariance
-        gaussian = 2.0 * flat @ turned.reshape(count, -1).T
+        turned = quadratic @ moments.covariance  # tr(M Sigma N Sigma) takes it once, and once transposed
+        gaussian = 2.0 * turned.reshape(count, -1) @ turned.transpose(0, 2, 1).reshape(count, -1).T
         return np.block(
             [
                 [linear @ moments.covariance @ linear.T, 0.5 * third],

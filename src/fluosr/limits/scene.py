@@ -12,7 +12,7 @@ from fluosr.errors import OpticsError, UsageError
 from fluosr.limits.response import pixel_response
 from fluosr.optics.psf import GaussianPSF, PointSpreadFunction
 
-MOST_PIXELS = 1600  # of a window: the time grows with their third power
+MOST_PIXELS = 1200  # of a window: the time grows with their third power
 REACH_FWHM = 1.25  # light beyond the pair that the window holds, 2.9 standard deviations of a Gaussian
 NODES_PER_SIGMA = 1.5
 LARGEST = 1e9
