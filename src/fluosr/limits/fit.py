@@ -11,7 +11,8 @@ from fluosr.limits.information import Scores, best_weights, inverse_of
 from fluosr.limits.moments import Moments, PairModel
 
 Use = Literal["mean", "gaussian", "weighted"]
-MOST_STEPS = 40
+MOST_STEPS = 25
+LOWEST_FANO = -1.0  # fluctuations below those of photon counts: none of our emitters
 LONGEST_STEP_FWHM = 0.1  # of a place, in widths of the PSF
 CONVERGED = 1e-4  # of a standard deviation
 
@@ -30,11 +31,13 @@ def fit_pair(
             Gaussian frames; "weighted": mean and covariance with the weights that suit bursts.
 
     Returns:
-        (K,) parameters; None where the steps do not settle, or where there is no light above its noise.
+        (K,) parameters; None where the steps do not settle, where there is no light above its noise, or where one of
+        the two vanishes.
     """
     parameters = np.array(start, float)
     free = len(parameters) - (use == "mean")
-    positive = [model.names.index(name) for name in ("photons", "background")]
+    positive = _positive(model)
+    photons = model.names.index("photons")
     reach = LONGEST_STEP_FWHM * model.experiment.psf.fwhm_nm
     for _ in range(MOST_STEPS):
         moments = model.moments(parameters)
@@ -44,14 +47,26 @@ def fit_pair(
             return None
         spread = np.sqrt(np.diagonal(inverse) / model.experiment.frames)
         if (np.abs(step[:free]) < CONVERGED * spread).all():
-            photons = positive[0]
             return parameters if parameters[photons] > spread[photons] else None
         step *= min(1.0, reach / max(float(np.abs(step[:2]).max()), 1e-12))
-        falling = step[positive] < -0.5 * parameters[positive]
+        there, change = positive @ parameters, positive @ step
+        falling = change < -0.5 * there
         if falling.any():  # at most by half at a time
-            step *= float((0.5 * parameters[positive] / -step[positive])[falling].min())
+            step *= float((0.5 * there[falling] / -change[falling]).min())
         parameters = parameters + step
+        if parameters[-1] < LOWEST_FANO:
+            return None
     return None
+
+
+def _positive(model: PairModel) -> np.ndarray:
+    """(3, K) to what must stay above zero: the brightness of either, and the background."""
+    weights = np.zeros((3, len(model.names)))
+    weights[:2, model.names.index("photons")] = 0.5
+    if not model.equal:
+        weights[:2, model.names.index("imbalance")] = -0.5, 0.5
+    weights[2, model.names.index("background")] = 1.0
+    return weights
 
 
 def _step(
