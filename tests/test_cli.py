@@ -99,7 +99,7 @@ def test_without_a_command_the_help_is_shown(command: tuple[str, ...]) -> None:
 def test_help_lists_the_commands() -> None:
     found = fluosr("--help")
     assert found.code == 0
-    for name in ("reconstruct", "simulate", "info", "methods", "doctor"):
+    for name in ("reconstruct", "simulate", "limit", "info", "methods", "doctor"):
         assert name in found.out
 
 

@@ -27,6 +27,7 @@ ROOMS = (
     "camera",
     "emitters",
     "forward",
+    "limits",
     "acquisition",
     "reconstruction",
     "statistics",

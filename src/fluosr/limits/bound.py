@@ -1,0 +1,253 @@
+"""The Cramér-Rao bound for telling two lines or two points apart, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+
+from fluosr.errors import UsageError
+from fluosr.limits.information import (
+    Scores,
+    best_weights,
+    gaussian_information,
+    inverse_of,
+    mean_information,
+    sandwich,
+)
+from fluosr.limits.moments import PairModel
+from fluosr.limits.scene import Experiment, Pair
+
+TOLD_APART = 2.0  # how many standard deviations of the separation it must be
+BALANCED = 0.5  # largest standard deviation of the balance with which both of a pair are there for certain
+FALSE_SPLITS = 0.05
+WIDEST_FWHM, CLOSEST_FWHM = 2.0, 0.02  # separations that are searched, in widths of the PSF
+# Places of the pair on the pixels, in pixels along and across. With their mirror images they are a grid of 4 x 4; along
+# lines it hardly matters, and two stand for all.
+PHASES_LINES = ((1 / 8, 1 / 8), (3 / 8, 3 / 8))
+PHASES_POINTS = ((1 / 8, 1 / 8), (1 / 8, 3 / 8), (3 / 8, 1 / 8), (3 / 8, 3 / 8))
+
+
+@dataclass(frozen=True)
+class SeparationBound:
+    """Least standard deviations of what is measured of a pair, for all frames of the movie.
+
+    Each is the root mean square over where the pair lies on the pixels. The balance is the difference of the two
+    brightnesses over their sum, between -1 and 1: where its bound is near 1, one of the two might not be there.
+
+    Attributes:
+        separation_nm: d.
+        mean_nm: of d, from the mean frame alone, whose noise is that of the frames, fluctuations included.
+        covariance_nm: of d, from mean and covariance of frames with bursts, each given the weight it deserves.
+        mean_balance, covariance_balance: of the balance, likewise.
+        mean_steady_nm: of d, from the mean frame, if the emitters did not fluctuate.
+        gaussian_nm: of d, from mean and covariance, if frames were Gaussian.
+        gaussian_fit_nm: of d, what a fit reaches that takes frames with bursts for Gaussian.
+    """
+
+    separation_nm: float
+    mean_nm: float
+    covariance_nm: float
+    mean_balance: float
+    covariance_balance: float
+    mean_steady_nm: float
+    gaussian_nm: float
+    gaussian_fit_nm: float
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a pair counts as told apart.
+
+    Args:
+        told_apart: how many standard deviations the separation must be.
+        balanced: largest standard deviation of the balance; infinite where both are known to be equally bright.
+
+    Raises:
+        UsageError: one of them is not positive.
+    """
+
+    told_apart: float = TOLD_APART
+    balanced: float = BALANCED
+
+    def __post_init__(self) -> None:
+        if not 0 < self.told_apart < math.inf:
+            raise UsageError(f"told apart means a positive number of standard deviations, got {self.told_apart:g}.")
+        if not self.balanced > 0:
+            raise UsageError(f"the balance is known to a standard deviation above 0, got {self.balanced:g}.")
+
+    def demand(self, separation_nm: float, spread_nm: float, balance: float) -> float:
+        """By how much the bounds are too large; at most 1 where the pair is told apart."""
+        return max(self.told_apart * spread_nm / separation_nm, balance / self.balanced)
+
+    def frames_needed(self, separation_nm: float, spread_nm: float, balance: float, frames: int) -> int:
+        """How many frames tell the pair apart, the bounds falling with the square root of their number.
+
+        Args:
+            separation_nm: d.
+            spread_nm, balance: standard deviations of separation and balance for ``frames`` frames.
+            frames: T of these.
+        """
+        return max(2, math.ceil(frames * self.demand(separation_nm, spread_nm, balance) ** 2))
+
+
+@dataclass(frozen=True)
+class SmallestSeparation:
+    """The smallest separation told apart, nm; infinite where none is up to twice the PSF's width.
+
+    Attributes:
+        mean_nm: from the mean frame alone.
+        covariance_nm: from mean and covariance.
+    """
+
+    mean_nm: float
+    covariance_nm: float
+
+
+def separation_bound(
+    experiment: Experiment,
+    pair: Pair,
+    separation_nm: float,
+    *,
+    window: tuple[int, int] | None = None,
+    slope: bool = False,
+) -> SeparationBound:
+    """How exactly the separation of a pair can be known from a movie: Cramér-Rao bounds.
+
+    Not known beforehand are both places, both brightnesses, the background and, where the covariance is used, kappa.
+
+    Args:
+        experiment: the microscope, the camera and the movie.
+        pair: two lines or two points.
+        separation_nm: d, from middle to middle.
+        window: (Y, X) camera pixels around the pair; as many as it needs with the light around it.
+        slope: the background may also be inclined.
+
+    Raises:
+        UsageError: a separation that is not positive, leaves the window, or is too small for the arithmetic.
+    """
+    window = _checked_window(experiment, pair, separation_nm, window)
+    variances = _average(_all_variances, experiment, pair, separation_nm, window, slope)
+    return SeparationBound(separation_nm, *(float(value) for value in np.sqrt(variances)))
+
+
+def chance_of_two(bound_nm: float, separation_nm: float, false_splits: float = FALSE_SPLITS) -> float:
+    """Chance that a test proves two lines where there are two, for a share of single lines that it splits.
+
+    A close pair differs from a line by terms of d^2: this is what is normally distributed, and d / (2 bound) is how
+    many of its standard deviations it is. The test succeeds with Phi(d / (2 bound) - z).
+
+    Args:
+        bound_nm: standard deviation of the separation.
+        separation_nm: d, below the PSF's width.
+        false_splits: share of single lines taken for two.
+    """
+    normal = NormalDist()
+    return normal.cdf(separation_nm / (2 * bound_nm) - normal.inv_cdf(1 - false_splits))
+
+
+def smallest_separation(
+    experiment: Experiment, pair: Pair, *, criterion: Criterion | None = None, slope: bool = False
+) -> SmallestSeparation:
+    """The smallest separation that is told apart.
+
+    It is searched between a fiftieth and twice the PSF's width; where even the closest is told apart, that is it.
+
+    Args:
+        experiment: the microscope, the camera and the movie.
+        pair: two lines or two points.
+        criterion: when it counts as told apart.
+        slope: the background may also be inclined.
+
+    Raises:
+        UsageError: the pair fills more pixels than are computed with.
+    """
+    from scipy.optimize import brentq
+
+    wanted = criterion or Criterion()
+    low, high = (share * experiment.psf.fwhm_nm for share in (CLOSEST_FWHM, WIDEST_FWHM))
+    window = pair.window(experiment, high)
+
+    @cache
+    def bounds(separation: float) -> list[float]:
+        return [float(v) for v in np.sqrt(_average(_variances, experiment, pair, separation, window, slope))]
+
+    def search(which: int) -> float:
+        def excess(logarithm: float) -> float:
+            separation = math.exp(logarithm)
+            return math.log(wanted.demand(separation, bounds(separation)[which], bounds(separation)[which + 2]))
+
+        if excess(math.log(high)) > 0:
+            return math.inf
+        if excess(math.log(low)) <= 0:
+            return low
+        return math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-3))
+
+    return SmallestSeparation(search(0), search(1))
+
+
+def _checked_window(
+    experiment: Experiment, pair: Pair, separation_nm: float, window: tuple[int, int] | None
+) -> tuple[int, int]:
+    if not 0 < separation_nm < math.inf:
+        raise UsageError(f"a separation lies above 0 nm, got {separation_nm:g}.")
+    if window is None:
+        return pair.window(experiment, max(separation_nm, WIDEST_FWHM * experiment.psf.fwhm_nm))
+    reach = experiment.pixel_size_nm * float(np.abs(pair.normal) @ np.array(window))
+    if separation_nm + experiment.psf.fwhm_nm > reach:
+        raise UsageError(
+            f"two {pair.shape} {separation_nm:g} nm apart leave the window of {window[0]} x {window[1]} pixels; take a "
+            "larger window or smaller separations."
+        )
+    return window
+
+
+def _average(
+    variances_of: Callable[[PairModel, float, float], list[float]],
+    experiment: Experiment,
+    pair: Pair,
+    separation_nm: float,
+    window: tuple[int, int],
+    slope: bool,
+) -> np.ndarray:
+    """Mean over the pair's places on the pixels, for all frames."""
+    pixel = experiment.pixel_size_nm
+    found = [
+        variances_of(PairModel(experiment, pair, window, along * pixel, slope), separation_nm, across * pixel)
+        for along, across in (PHASES_LINES if pair.shape == "lines" else PHASES_POINTS)
+    ]
+    return np.mean(found, axis=0) / experiment.frames
+
+
+def _variances(model: PairModel, separation_nm: float, centre_nm: float) -> list[float]:
+    """Of separation and balance, from the mean and from both, for one frame: the first four bounds."""
+    parameters = model.parameters(separation_nm, centre_nm)
+    moments = model.moments(parameters)
+    from_mean = inverse_of(_without_fano(mean_information(moments)))
+    from_both = inverse_of(best_weights(Scores.gaussian(moments).split(), moments)[1])
+    d, imbalance, photons = (model.names.index(name) for name in ("separation_nm", "imbalance", "photons"))
+    total = parameters[photons] ** 2
+    both = (from_mean, from_both)
+    return [float(v[d, d]) for v in both] + [float(v[imbalance, imbalance] / total) for v in both]
+
+
+def _all_variances(model: PairModel, separation_nm: float, centre_nm: float) -> list[float]:
+    """For one frame, in the order of :class:`SeparationBound`."""
+    moments = model.moments(model.parameters(separation_nm, centre_nm))
+    scores = Scores.gaussian(moments)
+    steady = np.diag(moments.mean + model.experiment.read_noise_e**2)
+    d = model.names.index("separation_nm")
+    more = (
+        inverse_of(_without_fano(mean_information(moments, steady))),
+        inverse_of(gaussian_information(scores, moments)),
+        sandwich(scores, moments),
+    )
+    return _variances(model, separation_nm, centre_nm) + [float(v[d, d]) for v in more]
+
+
+def _without_fano(information: np.ndarray) -> np.ndarray:
+    return information[:-1, :-1]  # the mean says nothing about kappa, which is last

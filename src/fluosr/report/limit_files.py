@@ -1,0 +1,70 @@
+"""A limit on disk: the record, the table, and the picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from pathlib import Path
+
+from fluosr.errors import OutputError
+from fluosr.io.write import write_bytes, write_json, write_text
+from fluosr.limits.table import Limit
+
+KIND = "fluosr limit"
+RECORD, OTHERS = "limit.json", ("limit.csv", "limit.png", "limit.svg")
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder, and see that it can be written to and holds nothing of another origin under our names.
+
+    Raises:
+        OutputError: it cannot, or it does.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; --output takes a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".fluosr-", suffix=".part", dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}. Choose another --output.") from error
+    present = [name for name in (RECORD, *OTHERS) if (folder / name).exists()]
+    if present and not _is_ours(folder / RECORD):
+        raise OutputError(
+            f"{folder} holds {', '.join(present)}, which no earlier run of fluosr left there; choose another --output, "
+            "or move them away."
+        )
+
+
+def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
+    """Write ``limit.json``, ``limit.csv``, ``limit.png`` and ``limit.svg``; those of an earlier run are replaced.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OutputError: no room or no permission, or files of another origin would be overwritten.
+    """
+    from fluosr.report.limit_plot import draw_limit
+
+    check_folder(folder)
+    write_json(folder / RECORD, {"kind": KIND, **limit.describe(), "summary": limit.sentences()})
+    table = io.StringIO()
+    rows = [row.describe() for row in limit.rows]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        [{name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()} for row in rows]
+    )
+    write_text(folder / "limit.csv", table.getvalue())
+    write_bytes(folder / "limit.png", draw_limit(limit, "png"))
+    write_bytes(folder / "limit.svg", draw_limit(limit, "svg"))
+    return tuple(folder / name for name in (RECORD, *OTHERS))
+
+
+def _is_ours(record: Path) -> bool:
+    try:
+        return f'"kind": "{KIND}"' in record.read_text(encoding="utf-8")[:200]
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,114 @@
+"""``fluosr limit``: what it says, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from fluosr.limits import Criterion, Experiment, Pair, find_limit
+from fluosr.optics.psf import GaussianPSF
+from fluosr.report.limit_files import save_limit
+from fluosr.report.limit_plot import draw_limit
+from tests.commands import contents, fluosr
+
+QUICK = ("--pixel-size", "160", "--length", "200", "--photons", "5", "--fano", "100", "--background", "0.2")
+OPTICS = ("--fwhm", "324")
+FILES = {"limit.json", "limit.csv", "limit.png", "limit.svg"}
+
+
+def test_it_says_what_is_told_apart_and_writes_it_down(tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    arguments = ("limit", *OPTICS, *QUICK, "--separations", "40:120:40", "--wanted", "80", "--output", folder)
+    found = fluosr(*arguments)
+    assert found.code == 0, found.err
+    assert "two lines 80 nm apart are told apart by mean and covariance, not by the mean alone" in found.out
+    assert "Frames needed:" in found.out and "The smallest separation told apart with 500 frames" in found.out
+    assert "the balance of the two is known to 50 %" in found.out
+    assert {path.name for path in folder.iterdir()} == FILES
+    record = json.loads((folder / "limit.json").read_text(encoding="utf-8"))
+    assert [row["separation_nm"] for row in record["rows"]] == [40.0, 80.0, 120.0]
+    assert record["experiment"]["fano_factor"] == 100 and record["wanted"]["separation_nm"] == 80
+    with (folder / "limit.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row, wanted in zip(rows, record["rows"], strict=True):
+        assert {name: pytest.approx(float(value), rel=1e-5) for name, value in row.items()} == wanted
+    before = contents(folder)
+    assert fluosr(*arguments).code == 0  # its own files are replaced, by the same
+    assert contents(folder) == before
+
+
+def test_the_figures_are_those_of_the_library() -> None:
+    found = fluosr("limit", *OPTICS, *QUICK, "--separations", "90", "--equal", "--slope", "--read-noise", "1.5")
+    experiment = Experiment(
+        psf=GaussianPSF(324.0), pixel_size_nm=160.0, photons=5.0, frames=500, fano_factor=100.0, read_noise_e=1.5,
+        background_fraction=0.2,
+    )  # fmt: skip
+    limit = find_limit(experiment, Pair(length_nm=200.0), [90.0], criterion=Criterion(balanced=math.inf), slope=True)
+    (row,) = limit.rows
+    assert f"90 {row.bound.mean_nm:.3g} {row.bound.covariance_nm:.3g} {row.bound.gaussian_nm:.3g}" in found.out
+    assert f"{row.mean_frames:,} / {row.covariance_frames:,}" in found.out
+    assert "balance" not in found.out.partition("Told apart means")[2]
+
+
+def test_points_and_an_airy_pattern_may_be_asked_for() -> None:
+    found = fluosr(
+        "limit", "--na", "1.4", "--wavelength", "880", *QUICK, "--shape", "points", "--separations", "80",
+        "--wanted", "80",
+    )  # fmt: skip
+    assert found.code == 0 and "two points 80 nm apart" in found.out
+
+
+def test_files_of_another_origin_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "limit.csv").write_text("mine")
+    found = fluosr("limit", *OPTICS, *QUICK, "--separations", "80", "-o", tmp_path)
+    assert found.code == 1 and "limit.csv, which no earlier run of fluosr left there" in found.err and not found.out
+    (tmp_path / "limit.json").write_text("{}")
+    assert fluosr("limit", *OPTICS, *QUICK, "--separations", "80", "-o", tmp_path).code == 1
+    assert contents(tmp_path) == {"limit.csv": b"mine", "limit.json": b"{}"}
+    found = fluosr("limit", *OPTICS, *QUICK, "-o", tmp_path / "limit.csv")
+    assert found.code == 1 and "is a file; --output takes a folder" in found.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*OPTICS,), ["pixel size", "--pixel-size"]),
+        (("--pixel-size", "100"), ["point spread function", "--fwhm"]),
+        ((*OPTICS, "--na", "1.4", "--wavelength", "500", *QUICK), ["--fwhm and --na", "exclude"]),
+        (("--na", "1.4", *QUICK), ["--na needs --wavelength"]),
+        (("--wavelength", "500", *QUICK), ["--wavelength needs --na"]),
+        ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative, got -1"]),
+        ((*OPTICS, *QUICK, "--photons", "0"), ["positive photons, got 0"]),
+        ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),
+        ((*OPTICS, *QUICK, "--shape", "discs"), ["lines and for points, not for 'discs'"]),
+        ((*OPTICS, *QUICK, "--separations", "a"), ["--separations a", "40:200:20"]),
+        ((*OPTICS, *QUICK, "--separations", "200:40:20"), ["--separations 200:40:20"]),
+        ((*OPTICS, *QUICK, "--separations", "1:2:0"), ["--separations 1:2:0"]),
+        ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm, got 0"]),
+        ((*OPTICS, *QUICK, "--separations", "0.001"), ["too close for the arithmetic"]),
+        ((*OPTICS, *QUICK, "--separations", "1e5"), ["at most 1200", "smaller separations"]),
+        ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm, got -5"]),
+        ((*OPTICS, *QUICK, "--told-apart", "0"), ["positive number of standard deviations"]),
+        (("--fwhm", "90", *QUICK), ["smaller than the pixel"]),
+    ],
+)
+def test_what_cannot_be_is_refused_with_2(arguments: tuple[str, ...], words: list[str]) -> None:
+    found = fluosr("limit", *arguments)
+    assert found.code == 2 and not found.out
+    for word in words:
+        assert word in found.err
+
+
+def test_the_picture_is_drawn_where_nothing_is_told_apart_and_for_one_separation(tmp_path: Path) -> None:
+    hopeless = Experiment(pixel_size_nm=160.0, photons=0.01, frames=2)
+    limit = find_limit(hopeless, Pair(length_nm=200.0), [100.0])
+    assert limit.smallest.mean_nm == math.inf and "none up to twice" in limit.sentences()[0]
+    picture = draw_limit(limit, "png")
+    assert picture.startswith(b"\x89PNG") and [int.from_bytes(picture[i : i + 4]) for i in (16, 20)] == [2160, 940]
+    assert b"</svg>" in draw_limit(limit, "svg")
+    save_limit(limit, tmp_path)
+    assert json.loads((tmp_path / "limit.json").read_text(encoding="utf-8"))["smallest_separation"]["mean_nm"] is None
