@@ -48,6 +48,7 @@ class VariationalAutoencoder(nn.Module):
                 continue
             # A transposed convolution by its own stride feeds each pixel from one: its kernel's side adds nothing.
             side = 1 if isinstance(layer, nn.ConvTranspose2d) else layer.kernel_size[0]
+            # Variance 1 / inputs: what began larger learnt several times more slowly.
             bound = (3.0 / (layer.in_channels * side**2)) ** 0.5
             with torch.no_grad():
                 layer.weight.copy_((torch.rand(layer.weight.shape, generator=generator) * 2 - 1) * bound)
