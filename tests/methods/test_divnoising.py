@@ -20,7 +20,7 @@ from fluosr.acquisition import Acquisition
 from fluosr.camera import Camera
 from fluosr.corrections.movie import CorrectedMovie, correct
 from fluosr.emitters import SteadyEmitters
-from fluosr.errors import UsageError
+from fluosr.errors import MemoryLimitError, UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.divnoising.maker import DivnoisingMaker
 from fluosr.methods.divnoising.noise import LEAST_VARIANCE_E2, CameraNoise, EvenNoise, negative_log_likelihood
@@ -32,7 +32,7 @@ from fluosr.networks.variational import VariationalAutoencoder, sample_latent
 from fluosr.optics.operators import imaging_operator
 from fluosr.simulate.argo import ArgoPhantom
 from fluosr.simulate.movie import SimulatedMovie
-from tests.movies import cross_movie, movie_of
+from tests.movies import CROSS, cross_movie, light_of, movie_of
 
 TINY = {"iterations": 12, "batch": 2, "patch_px": 16, "filters": 4, "frame_samples": 1, "samples": 3}
 PLAIN = {"drift": False, "bleaching": False, "bad_pixels": False}
@@ -124,7 +124,7 @@ def test_the_bound_is_the_slow_sum() -> None:
                 seen += 1
     posterior = torch.distributions.Normal(mean, torch.exp(log_variance / 2))
     divergence = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum()
-    assert seen == 2 * 256 - 1 - 16
+    assert seen == int(patches.used.sum()) < 2 * 256
     assert found[0] == pytest.approx(unlikely / seen, rel=1e-9)
     assert found[1] == pytest.approx(float(divergence) / seen, rel=1e-6)
 
@@ -162,6 +162,28 @@ def test_a_long_movie_is_learnt_from_a_bounded_number_of_its_frames(monkeypatch:
     assert float(frames.used.sum()) == 16 * 18
     seen = frames.values[:, :, :18].double()
     assert (frames.mean, frames.spread) == pytest.approx((float(seen.mean()), float(seen.std(correction=0))))
+
+
+def test_frames_bring_what_they_were_scaled_with_and_which_pixels_lie() -> None:
+    fading = np.exp(-np.arange(60) / 60.0)[:, None, None]
+    light = light_of(CROSS, background=20.0)
+    frames = np.random.default_rng(0).poisson(light * fading).astype(np.uint16)
+    frames[:, 3, 4] = 60_000
+    movie = correct(movie_of(frames), drift=False)
+    found = choose_frames(movie, np.random.default_rng(0))
+    assert not movie.used[3, 4] and float(found.used[3, 4]) == 0.0
+    assert float(found.used.sum()) == movie.used.sum()
+    np.testing.assert_allclose(found.scale.numpy(), movie.scale[movie.members], rtol=1e-6)
+    assert np.ptp(movie.scale) > 0.5
+    assert found.mean < 1000.0
+
+
+def test_more_than_the_memory_is_refused_whatever_the_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluosr.methods.from_frames.available_memory_bytes", lambda: 2**28)
+    options = TINY | {"factor": 1, "halves": False}
+    assert fluosr.reconstruct(cross_movie(8), "divnoising", **options).finished
+    with pytest.raises(MemoryLimitError, match="no factor fits"):
+        fluosr.reconstruct(cross_movie(8), "divnoising", **(options | {"batch": 1024, "filters": 256}))
 
 
 # Training

@@ -18,13 +18,14 @@ BUFFERS = 24  # fine images: five maps, three of the halves, and what interpolat
 
 def reconstruct(acquisition: Acquisition, parameters: DivnoisingParameters, run: Run) -> Reconstruction:
     """See :class:`fluosr.methods.base.ReconstructFunction`."""
-    from fluosr.methods.divnoising.maker import DivnoisingMaker
+    from fluosr.methods.divnoising.maker import DivnoisingMaker, working_bytes
     from fluosr.methods.from_frames import reconstruct_from_frames
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return DivnoisingMaker(movie, factor, run.device, parameters)
 
-    return reconstruct_from_frames(acquisition, parameters, run, METHOD, build, buffers=BUFFERS)
+    besides = working_bytes(acquisition.field_shape, acquisition.n_frames, parameters)
+    return reconstruct_from_frames(acquisition, parameters, run, METHOD, build, buffers=BUFFERS, working_bytes=besides)
 
 
 def _load() -> ReconstructFunction:

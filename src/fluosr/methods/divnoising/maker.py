@@ -12,10 +12,11 @@ from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.divnoising.noise import CameraNoise, EvenNoise, Noise
 from fluosr.methods.divnoising.parameters import DivnoisingParameters
-from fluosr.methods.divnoising.patches import TrainingFrames, choose_frames, padded
-from fluosr.methods.divnoising.posterior import Denoiser
+from fluosr.methods.divnoising.patches import TrainingFrames, choose_frames, frames_held, padded
+from fluosr.methods.divnoising.posterior import BATCH_PIXELS, TILE_PX, Denoiser
 from fluosr.methods.divnoising.training import Training, train
 from fluosr.methods.image_maker import ImageMaker
+from fluosr.networks.variational import REACH_PX
 
 if TYPE_CHECKING:
     from fluosr.corrections.movie import CorrectedMovie
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FRAMES_PER_SAFE_POINT = 10
 MISFIT = 4.0  # variance of what the estimates' mean misses, in units of its noise, from which on the user is told
 TRIAL_STEPS = 2
+LAYERS_TRAINING, LAYERS_DENOISING = 16, 4  # full-sized, of as many channels as filters, that are held at once
 
 
 class DivnoisingMaker(ImageMaker):
@@ -202,6 +204,15 @@ class DivnoisingMaker(ImageMaker):
 
         fine: np.ndarray = zoom(np.asarray(image, float), self._factor, order=3, mode="nearest", grid_mode=True)
         return fine.astype(np.float32)
+
+
+def working_bytes(field_shape: tuple[int, int], n_frames: int, parameters: DivnoisingParameters) -> int:
+    """What frames held in memory, and the network's layers in training or denoising, take at the most."""
+    y, x = field_shape
+    held = 2 * 4 * y * x * frames_held(field_shape, n_frames)  # once more where they are padded
+    patches = parameters.batch * min(parameters.patch_px, y, x) ** 2 * LAYERS_TRAINING
+    decoded = max(BATCH_PIXELS, min(y * x, (TILE_PX + 2 * REACH_PX) ** 2)) * LAYERS_DENOISING
+    return held + 4 * parameters.filters * max(patches, decoded)
 
 
 class _Sums:

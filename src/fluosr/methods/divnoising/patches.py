@@ -78,6 +78,11 @@ class TrainingFrames:
         return Patches(torch.stack(values), torch.stack(used), self.scale[numbers][:, None, None])
 
 
+def frames_held(field_shape: tuple[int, int], n_frames: int) -> int:
+    """How many frames ``TRAINING_BYTES`` hold; two at the least, to learn from one and hold out the other."""
+    return min(n_frames, max(2, TRAINING_BYTES // (4 * field_shape[0] * field_shape[1])))
+
+
 def padded(frames: torch.Tensor) -> torch.Tensor:
     """(N, Y, X) -> (N, Y', X'), sides the next multiples of 4; borders go on as they are."""
     y, x = frames.shape[-2:]
@@ -95,23 +100,25 @@ def choose_frames(movie: CorrectedMovie, generator: np.random.Generator) -> Trai
     Raises:
         AcquisitionError: NaN or infinite values.
     """
+    count = frames_held(movie.field_shape, movie.n_frames)
+    members = movie.members[np.sort(generator.permutation(movie.n_frames)[:count])]
+    frames = np.empty((count, *movie.field_shape), np.float32)
+    filled = 0
+    for numbers, chunk in movie.select(members).chunks():
+        frames[filled : filled + len(numbers)] = chunk
+        filled += len(numbers)
+    mean = float(frames.mean(dtype=np.float64, where=movie.used))
+    squares = sum(float(((frame[movie.used] - mean) ** 2).sum(dtype=np.float64)) for frame in frames)
     y, x = movie.field_shape
-    count = min(movie.n_frames, max(2, TRAINING_BYTES // (4 * y * x)))
-    order = generator.permutation(movie.n_frames)[:count]
-    members = movie.members[np.sort(order)]
-    frames = np.concatenate([frames for _, frames in movie.select(members).chunks()])
-    seen = frames[:, movie.used].astype(np.float64)
-    beyond = torch.nn.functional.pad(
-        torch.as_tensor(movie.used.astype(np.float32)), (0, -x % STRIDE, 0, -y % STRIDE), value=0.0
-    )
+    used = torch.as_tensor(movie.used.astype(np.float32))
     shuffled = torch.as_tensor(generator.permutation(count))
     out = max(1, round(HELD_OUT_SHARE * count))
     return TrainingFrames(
         padded(torch.as_tensor(frames)),
-        beyond,
+        torch.nn.functional.pad(used, (0, -x % STRIDE, 0, -y % STRIDE)),
         torch.as_tensor(movie.scale[members].astype(np.float32)),
         shuffled[out:],
         shuffled[:out],
-        float(seen.mean()),
-        float(seen.std()),
+        mean,
+        (squares / (count * int(movie.used.sum()))) ** 0.5,
     )
