@@ -56,7 +56,7 @@ FLUOGAN = {"factor": 3, "iterations": 200, "sparsity": 0.7, "smoothness": 1.0, "
 ADVERSARIAL = {"iterations": 100, "discriminator": True, "adversarial_iterations": 12, "batch": 4}
 PLAIN = {"factor": 3, "drift": False, "bleaching": False, "halves": False}
 CHOOSING = {"drift": True, "bleaching": True, "halves": True}
-UNTRAINED = {"iterations": 12, "batch": 2, "patch_px": 16, "filters": 4, "frame_samples": 1, "samples": 2}
+UNTRAINED = {"iterations": 10, "batch": 1, "patch_px": 8, "filters": 2, "frame_samples": 1, "samples": 2}
 ROWS = [
     Row("fluogan", "fluogan", FLUOGAN, {"drift": True, "halves": True, "sparsity": None, "smoothness": None}),
     Row(

@@ -168,13 +168,13 @@ def test_frames_bring_what_they_were_scaled_with_and_which_pixels_lie() -> None:
     fading = np.exp(-np.arange(60) / 60.0)[:, None, None]
     light = light_of(CROSS, background=20.0)
     frames = np.random.default_rng(0).poisson(light * fading).astype(np.uint16)
-    frames[:, 3, 4] = 60_000
+    frames[:, 3, 4] = 800
     movie = correct(movie_of(frames), drift=False)
     found = choose_frames(movie, np.random.default_rng(0))
     assert not movie.used[3, 4] and float(found.used[3, 4]) == 0.0
     assert float(found.used.sum()) == movie.used.sum()
     np.testing.assert_allclose(found.scale.numpy(), movie.scale[movie.members], rtol=1e-6)
-    assert np.ptp(movie.scale) > 0.5
+    assert np.ptp(movie.scale) > 0.4
     assert found.mean < 1000.0
 
 
