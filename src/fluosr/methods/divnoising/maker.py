@@ -44,7 +44,6 @@ class DivnoisingMaker(ImageMaker):
         super().__init__()
         self._movie, self._factor, self._device, self._parameters = movie, factor, device, parameters
         self.finest_nm = 2.0 * movie.acquisition.pixel_size_nm  # interpolation adds nothing finer
-        self._count = 0
         self._sums: _Sums | None = None
         wanted, total = parameters.shown_frame, movie.acquisition.n_frames
         if wanted is not None and wanted >= total:
@@ -57,15 +56,13 @@ class DivnoisingMaker(ImageMaker):
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`: nothing is kept, :meth:`image` reads again what it learns from."""
-        self._count += len(frames)
 
     def state(self) -> dict[str, np.ndarray]:
-        """See :class:`ImageMaker`."""
-        return {"count": np.array(self._count)}
+        """See :class:`ImageMaker`: nothing."""
+        return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """See :class:`ImageMaker`."""
-        self._count = int(state["count"])
+        """See :class:`ImageMaker`: there is nothing to restore."""
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) photons per fine pixel and frame, background included.
