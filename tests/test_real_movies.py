@@ -45,7 +45,9 @@ def test_a_cardiomyoblast_is_explained_to_its_noise(shared_data: Path):
 @pytest.mark.parametrize("method", fluosr.methods.registry.method_names())
 def test_a_field_with_nothing_in_it_is_called_so_by_every_method(method: str, shared_data: Path):
     movie = shared_data / "fluctuation" / "musij_008_diffuse_200f.tif"
-    few = {"iterations": 300} if method == "fluogan" else {"factor": 2}
+    few = {"fluogan": {"iterations": 300}, "divnoising": {"factor": 2, "iterations": 20, "filters": 4}}.get(
+        method, {"factor": 2}
+    )
     made = fluosr.reconstruct(open_movie(movie, pixel_size_nm=100.0, fwhm_nm=300.0), method, **few)
     assert any("Nothing here" in warning for warning in made.warnings)
     assert judge(made).resolution is None and judge(made).decorrelation is None

@@ -18,6 +18,7 @@ FEW: dict[str, dict[str, Any]] = {
     "fluogan": {"iterations": 40, "sparsity": 0.7, "smoothness": 1.0},
     "richardson-lucy": {"iterations": 10},
     "sparse": {"iterations": 40, "sparsity": 0.7},
+    "divnoising": {"iterations": 12, "batch": 2, "filters": 4, "frame_samples": 1, "samples": 2},
 }
 METHODS = method_names()
 FROM_FRAMES = [name for name in METHODS if name != "fluogan"]

@@ -72,6 +72,7 @@ def reconstruct_from_frames(
     run_length: int = 1,
     frames_in_a_row: int = 1,
     buffers: int = 12,
+    working_bytes: int = 0,
     reads_fluctuations: bool = False,
 ) -> Reconstruction:
     """Correct, stream, halve, weigh.
@@ -86,6 +87,7 @@ def reconstruct_from_frames(
         run_length: consecutive frames dealt to a half at a time; more than one where neighbours in time matter.
         frames_in_a_row: consecutive frames that the method needs at the least to see anything.
         buffers: fine images that the method holds at once.
+        working_bytes: what the method holds besides, whatever the factor.
         reads_fluctuations: the image comes from how frames differ: a movie that does not fluctuate says nothing to it.
 
     Raises:
@@ -94,8 +96,8 @@ def reconstruct_from_frames(
         ReconstructionInterrupted: stopped before there was an image.
     """
     factor = parameters.factor or automatic_factor(acquisition.psf.fwhm_nm, acquisition.pixel_size_nm)
-    needed = bytes_needed(acquisition.field_shape, factor, buffers)
-    _check_memory(needed, acquisition.field_shape, factor, buffers)
+    needed = bytes_needed(acquisition.field_shape, factor, buffers) + working_bytes
+    _check_memory(needed, acquisition.field_shape, factor, buffers, working_bytes)
     try:
         movie = _read(acquisition, parameters, run)
     except StopRequested:
@@ -145,11 +147,12 @@ def bytes_needed(field_shape: tuple[int, int], factor: int, buffers: int) -> int
     return 4 * y * x * (buffers * factor**2 + 110)
 
 
-def _check_memory(needed: int, field_shape: tuple[int, int], factor: int, buffers: int) -> None:
+def _check_memory(needed: int, field_shape: tuple[int, int], factor: int, buffers: int, working_bytes: int) -> None:
     available = available_memory_bytes()
     if needed <= 0.9 * available:
         return
-    fits = [f for f in range(1, factor) if bytes_needed(field_shape, f, buffers) <= 0.9 * available]
+    most = 0.9 * available - working_bytes
+    fits = [f for f in range(1, factor) if bytes_needed(field_shape, f, buffers) <= most]
     advice = f"--factor {fits[-1]} fits" if fits else "no factor fits"
     raise MemoryLimitError(
         f"a factor of {factor} on {field_shape[0]} x {field_shape[1]} pixels needs about {needed / 2**30:.1f} GiB, "

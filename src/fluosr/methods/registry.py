@@ -20,6 +20,7 @@ _MODULES = {
     "srrf": "fluosr.methods.radial_fluctuations.srrf",
     "esrrf": "fluosr.methods.radial_fluctuations.esrrf",
     "musical": "fluosr.methods.musical",
+    "divnoising": "fluosr.methods.divnoising",
 }
 DEFAULT_METHOD = "fluogan"
 
