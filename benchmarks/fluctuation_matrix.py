@@ -47,6 +47,13 @@ SHARE = 0.8  # of the light, that the support of an image holds
 DECIDING = ("20-nm lines", 100.0, 5.0, 500)
 MEAN_ALONE = ("mean", "fluogan", "richardson-lucy", "sparse")
 COMPARED = ("covariance", "fluogan", "sparse", "richardson-lucy", "esrrf", "sofi", "sparcom", "colorme")
+OWN_FOLDERS = {
+    "covariance": ("covariance", "fluogan"),
+    "colorme": ("colorme", "second_order"),
+    "sparcom": ("sparcom", "second_order"),
+    "srrf": ("radial_fluctuations",),
+    "esrrf": ("radial_fluctuations",),
+}
 WANTED = 0.9  # share of seeds
 
 
@@ -78,17 +85,12 @@ class Cell:
 def code(method: str) -> str:
     """Of everything that a cell depends on: cells of other code are run anew; other methods' folders do not count."""
     source = Path(fluosr.__file__).parent
-    own = {"covariance": ("covariance", "fluogan"), "colorme": ("colorme", "second_order"), "sparcom": ("sparcom", "second_order"),
-           "srrf": ("radial_fluctuations",), "esrrf": ("radial_fluctuations",)}.get(method, (method.replace("-", "_"),))  # fmt: skip
+    own = OWN_FOLDERS.get(method, (method.replace("-", "_"),))
     files = []
     for room in ROOMS:
         for path in sorted((source / room).rglob("*.py")):
-            part = path.relative_to(source / room)
-            if (
-                room != "methods"
-                or (len(part.parts) > 1 and part.parts[0] in own)
-                or part.stem in (*own, "from_frames")
-            ):
+            folder = path.relative_to(source / room).parts[0]
+            if room != "methods" or folder.removesuffix(".py") in (*own, "from_frames"):
                 files.append(path)
     files += [source / f"{name}.py" for name in ("camera", "forward", "acquisition", "statistics")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
@@ -181,11 +183,12 @@ def jaccard(image: np.ndarray, truth: np.ndarray, fine_nm: float) -> float:
 
 def plan(seeds: int, deciding_seeds: int) -> Iterator[Cell]:
     """All cells, those that decide first."""
-    for seed in range(deciding_seeds):
-        for method in COMPARED:
-            yield Cell(*DECIDING, method, seed)
     quick = [name for name in COMPARED if name not in ("colorme", "sparcom")]
     slow = [name for name in method_names() if name not in quick]
+    for methods in (quick, COMPARED):
+        for seed in range(deciding_seeds):
+            for method in methods:
+                yield Cell(*DECIDING, method, seed)
     for seed in range(seeds):
         for methods in (quick, slow):
             for frames in (500, 100, 2000):
@@ -298,8 +301,8 @@ def _filaments(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
     made = Table(
         "Network of filaments, 20 nm wide: correlation with the truth / Jaccard of the supports",
         ("photons", "frames", "kappa", "seeds", *methods),
-        "Ten worm-like chains in 48 x 48 pixels, another network for each seed. Jaccard: the brightest pixels with 80 % "
-        "of the light against the truth, 35 nm forgiven. Means over seeds.",
+        "Ten worm-like chains in 48 x 48 pixels, another network for each seed. Jaccard: the brightest pixels with 80 "
+        "% of the light against the truth, 35 nm forgiven. Means over seeds.",
     )
     for setting in _settings(SAMPLES[2:]):
         by_method = {name: _good(cells, setting, name, seeds) for name in methods}
