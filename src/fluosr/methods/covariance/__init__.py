@@ -25,19 +25,18 @@ FRAMES_PER_RUN = 10  # of the halves: molecules that shine in one frame shine in
 
 def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run: Run) -> Reconstruction:
     """See :class:`fluosr.methods.base.ReconstructFunction`."""
-    from fluosr.methods.covariance.fall_back import mean_instead, what_covariance_carries
+    from fluosr.methods.covariance.fall_back import compared, look_at, mean_instead
     from fluosr.methods.covariance.maker import CovarianceMaker
     from fluosr.methods.from_frames import reconstruct_from_frames
 
-    if parameters.fall_back:
-        nothing = what_covariance_carries(acquisition, parameters, run)
-        if nothing is not None:
-            return mean_instead(acquisition, parameters, run, nothing, METHOD)
+    found = look_at(acquisition, parameters, run)
+    if parameters.fall_back and found.nothing is not None:
+        return mean_instead(acquisition, parameters, run, found.nothing, METHOD)
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return CovarianceMaker(movie, factor, parameters, run.device)
 
-    return reconstruct_from_frames(
+    made = reconstruct_from_frames(
         acquisition,
         parameters,
         run,
@@ -48,6 +47,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
         buffers=BUFFERS,
         reads_fluctuations=False,
     )
+    return compared(made, found.fano_factor)
 
 
 def _load() -> ReconstructFunction:

@@ -6,12 +6,13 @@ One emitter x among others: the mean tells of it with q = a^T Sigma^-1 a per fra
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fluosr.corrections.fluctuation_estimate import estimate_fluctuations
+from fluosr.corrections.intervals import Interval
 from fluosr.errors import AcquisitionError, ReconstructionInterrupted
 from fluosr.methods.base import Method, Run, StopRequested
 from fluosr.methods.covariance.parameters import CovarianceParameters
@@ -23,11 +24,25 @@ if TYPE_CHECKING:
     from fluosr.reconstruction import Reconstruction
 
 LEAST_GAIN = 0.05  # of the mean's information, under which the covariance is not worth its noise
+DISAGREE = 1.5  # beyond the ends of the interval
 READING = "looking at the fluctuations"
 
 
-def what_covariance_carries(acquisition: Acquisition, parameters: CovarianceParameters, run: Run) -> str | None:
-    """Why the mean frame should be fitted alone, in plain words; None where the covariance carries something.
+@dataclass(frozen=True)
+class Fluctuations:
+    """What a first look found.
+
+    Attributes:
+        fano_factor: kappa with its interval; None where it cannot be known.
+        nothing: why the covariance carries nothing beyond the mean, in plain words; None where it does.
+    """
+
+    fano_factor: Interval | None
+    nothing: str | None
+
+
+def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run) -> Fluctuations:
+    """What fluctuates, and why the mean frame had better be fitted alone, if so.
 
     Raises:
         AcquisitionError: NaN or infinite values.
@@ -46,19 +61,40 @@ def what_covariance_carries(acquisition: Acquisition, parameters: CovariancePara
     except StopRequested:
         raise ReconstructionInterrupted(NO_IMAGE_YET) from None
     try:
-        estimate = estimate_fluctuations(acquisition)
+        kappa = estimate_fluctuations(acquisition).fano_factor
     except AcquisitionError as reason:
-        return f"How the emitters fluctuate is not known: {reason}"
-    kappa = estimate.fano_factor
-    if estimate.carries_nothing and parameters.fano is None:
-        return f"The Fano factor of the emitters may be 0: {kappa}."
+        return Fluctuations(None, f"How the emitters fluctuate is not known: {reason}")
+    if not kappa.low > 0 and parameters.fano is None:
+        return Fluctuations(kappa, f"The Fano factor of the emitters may be 0: {kappa}.")
     gain = covariance_gain(acquisition, statistics.mean, statistics.variance, parameters.fano or kappa.value)
     if gain < LEAST_GAIN:
-        return (
+        return Fluctuations(
+            kappa,
             f"The Fano factor of the emitters is {kappa}; at this light the covariance adds {100 * gain:.1f} % to what "
-            "the mean frame tells of an emitter."
+            "the mean frame tells of an emitter.",
         )
-    return None
+    return Fluctuations(kappa, None)
+
+
+def compared(made: Reconstruction, kappa: Interval | None) -> Reconstruction:
+    """The same with what neighbouring pixels tell of the Fano factor beside the fit; a warning where they differ."""
+    if kappa is None:
+        return made
+    choices = made.choices | {
+        "fano_of_neighbours": {
+            "value": kappa.value,
+            "why": f"from what neighbouring pixels share, over the mean frame's structure; {kappa.ends()}",
+        }
+    }
+    fitted = made.choices.get("fano", {}).get("value")
+    warnings = list(made.warnings)
+    if isinstance(fitted, float) and not kappa.low / DISAGREE < fitted < kappa.high * DISAGREE:
+        warnings.append(
+            f"Mean and covariance disagree about the Fano factor: the fit says {fitted:.3g}, neighbouring pixels "
+            f"{kappa}. Emitters that fluctuate differently, another PSF, or a wrong gain would do that; where light is "
+            "follows the covariance, how much there is the mean frame."
+        )
+    return replace(made, choices=choices, warnings=warnings)
 
 
 def covariance_gain(acquisition: Acquisition, mean: np.ndarray, variance: np.ndarray, fano_factor: float) -> float:

@@ -1,11 +1,12 @@
 """The fit: x, b and kappa at the minimum of the penalised likelihood, none of them negative.
 
     x = G theta^2,    b = B phi^2,    kappa = exp(l),
-    minimise Q(x, b, kappa) + sum_i p_i theta_i^2
+    minimise Q(x, b, kappa) + (kappa / kappa_0) sum_i p_i theta_i^2
 
 G spreads each grain of light over a narrow Gaussian, or not at all; B are broad splines. The squares make the signs
 right without constraints, and quasi-Newton steps in theta converge where first-order ones stand still: a coarse image
-is made by multiplicative steps, which cannot get stuck, and the fine one by L-BFGS.
+is made by multiplicative steps, which cannot get stuck, and the fine one by L-BFGS. The penalty is on kappa x, which
+the covariance knows, and not on x: it would shrink x and let kappa make up for it, and no light were left for the mean.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Fit:
         likelihood: of mean and covariance.
         basis: of the background.
         grain_fwhm: of a grain, fine pixels; 0 for none.
-        penalty: (ny, nx) or a number, per photon of x.
+        penalty: (ny, nx) or a number, per photon of x where kappa is ``fano_reference``.
+        fano_reference: kappa_0.
         fano_factor: kappa where it is known; None to fit it.
     """
 
@@ -86,9 +88,11 @@ class Fit:
         *,
         grain_fwhm: float = 0.0,
         penalty: torch.Tensor | float = 0.0,
+        fano_reference: float = 1.0,
         fano_factor: float | None = None,
     ) -> None:
-        self.likelihood, self.basis, self.penalty, self.fano_factor = likelihood, basis, penalty, fano_factor
+        self.likelihood, self.basis, self.fano_factor = likelihood, basis, fano_factor
+        self.penalty = penalty / fano_reference
         self.grains = Grains(likelihood.patches.grid.shape, grain_fwhm, likelihood.patches.device)
 
     def start(self, light: Light) -> QuasiNewtonState:
@@ -121,12 +125,13 @@ class Fit:
         if not 1e-9 < kappa < 1e9:
             return math.inf, torch.zeros_like(point)
         value, gradient = self.likelihood.value_and_gradient(light.fine, light.background, kappa)
-        by_theta = 2.0 * theta * (self.grains(gradient.fine) + self.penalty)
+        by_theta = 2.0 * theta * (self.grains(gradient.fine) + kappa * self.penalty)
         by_phi = 2.0 * phi * self.basis.adjoint(gradient.background)
+        pulled = kappa * float((self.penalty * theta**2).sum())
         parts = [by_theta.flatten(), by_phi.flatten()]
         if self.fano_factor is None:
-            parts.append(point.new_tensor([kappa * gradient.fano_factor]))
-        return value + float((self.penalty * theta**2).sum()), torch.cat(parts)
+            parts.append(point.new_tensor([kappa * gradient.fano_factor + pulled]))
+        return value + pulled, torch.cat(parts)
 
     def _metric(self, state: QuasiNewtonState) -> torch.Tensor:
         """One over the curvature in theta: 8 x F where there is light (F the Fisher information), 2 |dQ/dx| where not.

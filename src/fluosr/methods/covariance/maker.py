@@ -14,9 +14,11 @@ from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.parameters import CovarianceParameters
 from fluosr.methods.covariance.patches import Patches
+from fluosr.methods.covariance.realised import realised_emission
 from fluosr.methods.covariance.regularisation import ASKED, SPARSITIES, TRIAL_ITERATIONS, choose, penalty
 from fluosr.methods.image_maker import IMAGE, ImageMaker
 from fluosr.optics.background import KNOTS_PER_FWHM, BackgroundBasis
+from fluosr.optics.kronecker import KroneckerSum, imaging_pairs, transposed
 from fluosr.optics.psf import FWHM_PER_SIGMA
 from fluosr.optics.sampling import Grid, margin_for
 from fluosr.solvers.quasi_newton import QuasiNewtonState
@@ -53,9 +55,13 @@ class CovarianceMaker(ImageMaker):
         self.grid = Grid(acquisition.field_shape, factor, margin_for(reach_nm, pixel_nm))
         self._grain_fwhm = parameters.grain_nm * factor / pixel_nm
         self.patches = Patches(self.grid, psf, pixel_nm, device)
+        pairs = imaging_pairs(self.grid, psf, pixel_nm)
+        self._forward = KroneckerSum(pairs, device=device)
+        self._adjoint = KroneckerSum(transposed(pairs), device=device)
         run_length = max(1, min(LONGEST_RUN, movie.n_frames // 10))
         self.moments = PatchMoments(self.patches, movie.statistics.mean, run_length)
         self._sum = np.zeros(acquisition.field_shape)
+        self._black = movie.statistics.black_frames()  # no emitter made these
         self._latest: tuple[Fit, str, Run] | None = None
         if movie.shifts.any():
             self.warnings.append(
@@ -65,8 +71,9 @@ class CovarianceMaker(ImageMaker):
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`."""
-        self.moments.add(frames)
-        self._sum += frames.sum(0, dtype=np.float64)
+        lit = frames[~self._black[numbers]]
+        self.moments.add(lit)
+        self._sum += lit.sum(0, dtype=np.float64)
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ImageMaker`."""
@@ -87,6 +94,7 @@ class CovarianceMaker(ImageMaker):
             self._basis(),
             grain_fwhm=self._grain_fwhm,
             penalty=penalty(likelihood, start, sparsity),
+            fano_reference=start.fano_factor,
             fano_factor=self.parameters.fano,
         )
         stage += " fit"
@@ -200,10 +208,11 @@ class CovarianceMaker(ImageMaker):
 
     def _shown(self, light: Light) -> np.ndarray:
         """(L Y, L X); sets what goes with it."""
-        frames = self.patches.mean_frame(light.fine)
+        emission = realised_emission(light, self._mean(), self._noise(), self._forward, self._adjoint)
         self.background = light.background.cpu().numpy().astype(float)
-        self.expected = (frames + light.background).cpu().numpy().astype(float)
-        image: np.ndarray = self.grid.crop(light.fine).cpu().numpy().astype(np.float32)
+        self.expected = (self._forward(emission) + light.background).cpu().numpy().astype(float)
+        image: np.ndarray = self.grid.crop(emission).cpu().numpy().astype(np.float32)
+        self.maps["expected_emission_photons"] = self.grid.crop(light.fine).cpu().numpy().astype(np.float32)
         return image
 
     def _mean(self) -> torch.Tensor:

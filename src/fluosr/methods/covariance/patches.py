@@ -128,11 +128,6 @@ class Patches:
         """(P, hy, hx) -> (P, py, px): A_p x."""
         return sum(rows @ windows @ columns.T for rows, columns in self._imaging)  # type: ignore[return-value]
 
-    def mean_frame(self, fine: torch.Tensor) -> torch.Tensor:
-        """(ny, nx) -> (Y, X): A x, each pixel from the patches that it lies in."""
-        parts = self.forward(self.windows(fine))
-        return self.gather_adjoint(parts) / self.gather_adjoint(torch.ones_like(parts))
-
     def adjoint(self, parts: torch.Tensor) -> torch.Tensor:
         """(P, py, px) -> (P, hy, hx): A_p^T r."""
         return sum(rows.T @ parts @ columns for rows, columns in self._imaging)  # type: ignore[return-value]

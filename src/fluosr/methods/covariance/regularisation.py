@@ -19,7 +19,7 @@ from fluosr.methods.covariance.patches import Patches
 from fluosr.methods.held_out import sparsest_as_good_as_best
 from fluosr.optics.background import BackgroundBasis
 
-SPARSITIES = (4.0, 2.0, 1.0, 0.5)
+SPARSITIES = (2.0, 1.0, 0.5, 0.25)
 ASKED = 9  # patches at most, three by three
 TRIAL_ITERATIONS = 100
 
@@ -68,6 +68,7 @@ def choose(
             basis,
             grain_fwhm=grain_fwhm,
             penalty=penalty(fitted, start, sparsity),
+            fano_reference=start.fano_factor,
             fano_factor=fano_factor,
         )
         state = fit.start(start)

@@ -1,0 +1,62 @@
+"""The light that was there: what the emitters sent during this movie, not what they would send on average.
+
+Emission fluctuates, and the mean of T frames of it still does: with bursts of kappa photons the frames' mean emission
+differs from its expectation x by sqrt(kappa x / T). The mean frame shows which way:
+
+    m = x + kappa x o A^T Sigma^-1 (ybar - A x - b),    Sigma = kappa A diag(x) A^T + diag(s mu + v),
+
+the best linear estimate given the mean frame. It lies where x lies and explains the mean frame to within shot noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from fluosr.methods.covariance.fit import Light
+from fluosr.methods.covariance.likelihood import Noise
+
+MOST_STEPS = 500  # of conjugate gradients
+RESIDUAL = 1e-8  # relative, at which they are done
+
+Operator = Callable[[torch.Tensor], torch.Tensor]
+
+
+def realised_emission(
+    light: Light, mean: torch.Tensor, noise: Noise, forward: Operator, adjoint: Operator
+) -> torch.Tensor:
+    """(ny, nx) emission averaged over the movie's frames, photons per fine pixel and frame, not negative.
+
+    Args:
+        light: x, b and kappa.
+        mean: (Y, X) mean frame, photoelectrons.
+        noise: of a pixel.
+        forward, adjoint: A and A^T.
+    """
+    expected = forward(light.fine) + light.background
+    variance = noise.slope * expected + noise.floor
+
+    def product(v: torch.Tensor) -> torch.Tensor:
+        return light.fano_factor * forward(light.fine * adjoint(v)) + variance * v
+
+    aimed = _solve(product, mean - expected, 1.0 / variance)
+    return (light.fine * (1.0 + light.fano_factor * adjoint(aimed))).clamp_min(0.0)
+
+
+def _solve(product: Operator, right: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Conjugate gradients with a diagonal preconditioner, for a positive definite product."""
+    solution, residual = torch.zeros_like(right), right.clone()
+    scaled = scale * residual
+    direction, energy = scaled.clone(), float((residual * scaled).sum())
+    enough = RESIDUAL**2 * energy
+    for _ in range(MOST_STEPS):
+        if energy <= enough:
+            break
+        pushed = product(direction)
+        step = energy / float((direction * pushed).sum())
+        solution, residual = solution + step * direction, residual - step * pushed
+        scaled = scale * residual
+        before, energy = energy, float((residual * scaled).sum())
+        direction = scaled + (energy / before) * direction
+    return solution
