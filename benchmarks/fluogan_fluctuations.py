@@ -93,7 +93,7 @@ def run(
         misfit,
         change,
         float(np.mean(slopes[-10:])) if slopes else float("nan"),
-        float(made.parameters["fano"] or np.nan),
+        float(made.parameters.get("fano", np.nan)),
         seconds,
     )
     return made.image, outcome

@@ -193,6 +193,8 @@ def _result(
         "background_spacing_nm": setup.notes["background_spacing_nm"],
         **fluctuating.values,
     }
+    # What this generator's emitters do not have was not used.
+    parameters = {name: value for name, value in parameters.items() if value is not None}
     uncertainty = None
     if halves is not None:
         fine_nm = setup.acquisition.pixel_size_nm / setup.factor
