@@ -205,3 +205,18 @@ def test_info_says_it_where_the_psf_is_known(tmp_path):
         assert words in said
     assert "Fano" not in "\n".join(describe_movie(path))
     assert "too few" in "\n".join(describe_movie(path, fwhm_nm=324.0, frames="0:20"))
+
+
+@pytest.mark.parametrize("method", ["fluogan", "sofi"])
+def test_every_method_doubts_a_gain_that_leaves_no_shot_noise(method):
+    import fluosr
+
+    movie = film(SteadyEmitters(), n_frames=60)
+    quick = {"iterations": 5, "sparsity": 0.7, "smoothness": 0.3} if method == "fluogan" else {}
+    said = []
+    for gain in (4.0, 8.0):
+        made = fluosr.reconstruct(
+            acquired(movie, camera=Camera(gain, 100.0, 2.0 / gain)), method=method, factor=2, halves=False, **quick
+        )
+        said.append([w for w in made.warnings if "vary less than their photons must" in w])
+    assert said[0] == [] and len(said[1]) == 1 and "--gain 4" in said[1][0]

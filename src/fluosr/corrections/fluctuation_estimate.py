@@ -168,9 +168,14 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
     if memory and not fano.low > 0:
         memory, fano = False, _fano(sums, window, False)
     gain = jackknife(lambda chosen: _gain_ratio(sums, window, chosen, memory), len(found))
-    kappa = Interval(*(end / gain.value for end in (fano.value, fano.low, fano.high))) if gain.value > 0 else fano
+    if not gain.holds(1.0) and gain.value > 0:
+        # In true photons. A gain that may be right is believed: what it is measured with would only add noise.
+        fano = jackknife(
+            lambda chosen: _kappa(sums, window, chosen, memory)[0] / _gain_ratio(sums, window, chosen, memory),
+            len(found),
+        )
     return FluctuationEstimate(
-        kappa,
+        fano,
         _memory(sums, window) if memory else None,
         0.0 if memory else _longest_memory(sums, window),
         _bleaching(sums.trace, window.n_frames),

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fluosr.acquisition import CHUNK_BYTES, Acquisition
+from fluosr.camera import Camera
 from fluosr.corrections.drift import Drift, estimate_drift
 from fluosr.corrections.pixels import find_bad_pixels
 from fluosr.errors import AcquisitionError
 from fluosr.statistics import MovieStatistics, gather
 
 LARGEST_DRIFT_PX = 3.0
+LEAST_NOISE = 0.8  # of what photons and camera make, below which the gain is doubted
 BLEACHED = 0.05  # of the first light: frames dimmer than that are noise made bright
 LEAST_BLEACHING = 0.02  # change of the trend under which frames are left as they are
 TREND_WINDOW = 0.1  # of the movie, over which the bleaching curve is smoothed
@@ -161,7 +163,7 @@ def correct(
     statistics = gather(acquisition, advance)
     warnings: list[str] = []
     notes: dict[str, object] = {}
-    warnings += light_warnings(statistics)
+    warnings += light_warnings(statistics, acquisition.camera)
     fwhm_px = acquisition.psf.fwhm_nm / acquisition.pixel_size_nm
     used = np.ones(acquisition.field_shape, bool)
     if bad_pixels:
@@ -190,9 +192,16 @@ def correct(
     return CorrectedMovie(acquisition, statistics, members, used, shifts, scale, tuple(warnings), notes)
 
 
-def light_warnings(statistics: MovieStatistics) -> list[str]:
+def light_warnings(statistics: MovieStatistics, camera: Camera) -> list[str]:
     """What is wrong with a movie's light as such, in plain words."""
     warnings = []
+    noise = statistics.excess_noise(camera.read_variance, drifting=True)
+    if noise < LEAST_NOISE:
+        warnings.append(
+            f"The frames vary less than their photons must: {noise:.0%} of shot and read noise at a gain of "
+            f"{camera.gain_adu_per_e:.4g} ADU per photoelectron. The gain is wrong, or frames were averaged or "
+            f"denoised; the noise suggests about --gain {camera.gain_adu_per_e * noise:.3g}."
+        )
     if float(statistics.mean.max()) < 0:
         warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
     black = int(statistics.black_frames().sum())

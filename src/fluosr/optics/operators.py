@@ -459,6 +459,7 @@ def imaging_operator(
     grain_fwhm_nm: float = 0.0,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    grid: Grid | None = None,
 ) -> ImagingOperator:
     """The operator that suits the PSF: matrix products for a Gaussian, FFT for any other.
 
@@ -471,6 +472,7 @@ def imaging_operator(
         periodic: the paper's periodic borders.
         grain_fwhm_nm: width of the grains the image is made of, nm; 0 for single fine pixels.
         dtype, device: precision and place.
+        grid: the fine grid of another operator for the same field and shifts; by default one that holds all light.
 
     Raises:
         OpticsError: the PSF does not fit the field.
@@ -485,7 +487,7 @@ def imaging_operator(
         margin = 0 if periodic else math.ceil(reach + largest)
         kind = FourierOperator
     return kind(
-        Grid(field_shape, factor, margin),
+        Grid(field_shape, factor, margin) if grid is None else grid,
         psf,  # type: ignore[arg-type]
         pixel_size_nm,
         shifts=shifts,

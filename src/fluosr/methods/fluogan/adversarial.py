@@ -1,8 +1,8 @@
 """FluoGAN with its discriminator (paper, eqs. 14-15 with delta = 1).
 
 Rounds of k_D Adam steps on the discriminator and k_G proximal steps on image and background. The data term keeps its
-exact expectation; only the discriminator's part is sampled, with the gradient through the Poisson draw replaced by the
-gradient at the draw (eqs. 18-19).
+exact expectation; only the discriminator's part is sampled, from model (4) or with emitters that fluctuate, with the
+gradient through the draws replaced by the gradient at the draw (eqs. 18-19).
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import time
 import numpy as np
 import torch
 
+from fluosr.emitters import Emitters
 from fluosr.forward import sample_photons
 from fluosr.methods.base import Run
+from fluosr.methods.fluogan.emission import FluctuatingLight, Light
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 from fluosr.networks.discriminator import Discriminator, gradient_penalty
 from fluosr.solvers.fista import Fista, FistaState
@@ -30,9 +32,17 @@ class AdversarialFit:
         problem: the generator's smooth part; its units are those of the mean frame.
         point: where to start, the solution at delta = 0.
         run: its seed makes the streams of weights, batches and simulated frames.
+        emitters: how the generator's emitters fluctuate; None for model (4), where they do not.
     """
 
-    def __init__(self, setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], run: Run) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        problem: GeneratorProblem,
+        point: list[torch.Tensor],
+        run: Run,
+        emitters: Emitters | None = None,
+    ) -> None:
         self.setup, self.problem = setup, problem
         self.parameters = setup.parameters
         self.device = problem.mean.device
@@ -49,6 +59,7 @@ class AdversarialFit:
         self.state = FistaState.start(point)
         self.fista = Fista(problem)
         self.round = 0
+        self._light = None if emitters is None else FluctuatingLight(setup, emitters)
         self._brightness = torch.as_tensor(setup.brightness).to(problem.mean)
         self._used = torch.as_tensor(setup.used).to(self.device)
         # Frames are judged as deviations from the mean frame, in units of a typical frame's distance from it. The slope
@@ -99,13 +110,19 @@ class AdversarialFit:
         expected = self.problem.expected(blocks)
         slope = self.problem.slope(expected)
         groups = self.pick_groups()
-        judged = self.simulate(groups, expected).requires_grad_(True)
+        frames, light = self._draw(groups, blocks, expected)
+        judged = frames.requires_grad_(True)
         (pull,) = torch.autograd.grad(self.discriminator(judged).sum(), judged)
         pull = pull * self._used  # what is shown as 0 whatever the frame holds has no slope
         per_frame = pull / (len(groups) * self._scale)
         slope.index_add_(0, groups, per_frame, alpha=-self.parameters.discriminator_weight * self._frames_total)
         self.curves["discriminator's slope"].append(float(pull.flatten(1).norm(dim=1).mean()))
-        return self.problem.pull_back(slope, blocks[1])
+        gradient = self.problem.pull_back(slope, blocks[1])
+        if self._light is not None and light is not None:
+            more = self._light.beyond_straight_through(light, groups, per_frame)
+            if more is not None:
+                gradient[0] = gradient[0] - self.parameters.discriminator_weight * self._frames_total * more
+        return gradient
 
     def pick_groups(self) -> torch.Tensor:
         """(B,) drift groups of randomly picked frames."""
@@ -120,13 +137,21 @@ class AdversarialFit:
         bleached = torch.as_tensor(np.ascontiguousarray(frames)).to(self.device)
         return self.normalise(bleached / self._brightness[groups], groups), groups
 
-    def simulate(self, groups: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, Y, X) normalised frames of model (4) for the current image, one for each group in ``groups``."""
-        if expected is None:
-            expected = self.problem.expected(self.state.point)
+    def simulate(self, groups: torch.Tensor) -> torch.Tensor:
+        """(B, Y, X) normalised frames of the generator for the current image, one for each group in ``groups``."""
+        return self._draw(groups, self.state.point, self.problem.expected(self.state.point))[0]
+
+    def _draw(
+        self, groups: torch.Tensor, blocks: list[torch.Tensor], expected: torch.Tensor
+    ) -> tuple[torch.Tensor, Light | None]:
+        """Normalised frames at a point with its expected light, (K, Y, X); and the light of emitters that fluctuate."""
         level = self._brightness[groups]
-        frames = sample_photons(expected[groups] * level, self.setup.acquisition.camera, self.generator)
-        return self.normalise(frames / level, groups)
+        shown, light = expected[groups] * level, None
+        if self._light is not None:
+            light = self._light.sample(blocks[0], groups, level, self.generator)
+            shown = light.expected + self.problem.basis.image(blocks[1]) * level
+        frames = sample_photons(shown, self.setup.acquisition.camera, self.generator)
+        return self.normalise(frames / level, groups), light
 
     def normalise(self, frames: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
         """Deviation from the mean frame over a frame's typical distance from it; unused pixels show none."""
@@ -165,17 +190,17 @@ class AdversarialFit:
         self.curves = {key: value.tolist() for key, value in part("curve.").items()}
 
 
-def adversarial_seconds(setup: Setup) -> float:
+def adversarial_seconds(setup: Setup, emitters: Emitters | None) -> float:
     """Time one round of a trial fit, on random streams of its own, and multiply."""
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
-    trial = AdversarialFit(setup, problem, problem.start(), Run())
+    trial = AdversarialFit(setup, problem, problem.start(), Run(), emitters)
     started = time.perf_counter()
     trial.run_round()
     return (time.perf_counter() - started) * setup.parameters.adversarial_iterations
 
 
 def fit_adversarial(
-    setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], run: Run
+    setup: Setup, problem: GeneratorProblem, point: list[torch.Tensor], run: Run, emitters: Emitters | None
 ) -> tuple[list[torch.Tensor], dict[str, list[float]]]:
     """Run all rounds from a solution at delta = 0.
 
@@ -185,7 +210,7 @@ def fit_adversarial(
     Raises:
         StopRequested: the user asked to stop; the state is kept.
     """
-    fit = AdversarialFit(setup, problem, point, run)
+    fit = AdversarialFit(setup, problem, point, run, emitters)
     kept = run.recall(STAGE)
     if kept is not None:
         fit.restore(kept)

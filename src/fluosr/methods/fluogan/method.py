@@ -11,7 +11,7 @@ from fluosr.acquisition import FEW_FRAMES, Acquisition
 from fluosr.corrections.movie import light_warnings
 from fluosr.errors import ReconstructionInterrupted
 from fluosr.methods.base import Run, StopRequested
-from fluosr.methods.fluogan import regularisation
+from fluosr.methods.fluogan import fluctuations, regularisation
 from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import adversarial_seconds, fit_adversarial
 from fluosr.methods.fluogan.parameters import CITATION, FluoganParameters
@@ -69,11 +69,14 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         setup.warnings.append(
             f"Only {total} frames: noise and resolution are poorly known from fewer than {FEW_FRAMES}."
         )
-    setup.warnings += light_warnings(statistics)
+    setup.warnings += light_warnings(statistics, acquisition.camera)
     stages = 1 + 2 * parameters.halves
     expected = estimate(setup, parameters.iterations * stages + regularisation.iterations_needed(setup))
+    fluctuating = fluctuations.NONE
     if parameters.discriminator:
-        expected = replace(expected, seconds=expected.seconds + adversarial_seconds(setup))
+        fluctuating = fluctuations.choose(setup)
+        setup.warnings += fluctuating.warnings
+        expected = replace(expected, seconds=expected.seconds + adversarial_seconds(setup, fluctuating.emitters))
     run.estimate(expected)
     progress: dict[str, list[torch.Tensor]] = {}
     curves: dict[str, list[float]] = {}
@@ -85,7 +88,7 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         problem = setup.problem(choice.sparsity, choice.smoothness)
         progress["image"] = _solve(setup, problem, "image", run, curves)
         if parameters.discriminator:
-            point, more = fit_adversarial(setup, problem, progress["image"], run)
+            point, more = fit_adversarial(setup, problem, progress["image"], run, fluctuating.emitters)
             progress["image"] = point
             curves |= more
         if parameters.halves and total < LEAST_FRAMES_OF_HALVES:
@@ -105,7 +108,7 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         if blocks is None:
             raise ReconstructionInterrupted(NO_IMAGE_YET) from None
         progress["image"] = [b.to(setup.operator.device) for b in blocks]
-    return _result(setup, progress["image"], choice, curves, halves, finished)
+    return _result(setup, progress["image"], choice, fluctuating, curves, halves, finished)
 
 
 def _solve(
@@ -145,6 +148,7 @@ def _result(
     setup: Setup,
     blocks: list[torch.Tensor],
     choice: regularisation.Choice,
+    fluctuating: fluctuations.Chosen,
     curves: dict[str, list[float]],
     halves: tuple[np.ndarray, ...] | None,
     finished: bool,
@@ -187,7 +191,10 @@ def _result(
         "sparsity": choice.sparsity,
         "smoothness": choice.smoothness,
         "background_spacing_nm": setup.notes["background_spacing_nm"],
+        **fluctuating.values,
     }
+    # What this generator's emitters do not have was not used.
+    parameters = {name: value for name, value in parameters.items() if value is not None}
     uncertainty = None
     if halves is not None:
         fine_nm = setup.acquisition.pixel_size_nm / setup.factor
@@ -208,7 +215,7 @@ def _result(
         significance=significance,
         uncertainty=uncertainty,
         history=curves,
-        choices=_choices(setup, choice),
+        choices=_choices(setup, choice) | fluctuating.choices(),
         warnings=warnings,
         citations=[CITATION],
         finished=finished,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from fluosr.methods.base import MethodParameters
 
+WITH_FANO = ("fano", "gamma", "blinking")
 NEEDS_D: dict[str, JsonValue] = {"needs": "discriminator"}  # without it these have no effect, and the user is told
 
 
@@ -42,6 +43,25 @@ class FluoganParameters(MethodParameters):
     drift: bool = Field(True, description="estimate drift and put it into the operator")
     bad_pixels: bool = Field(True, description="leave hot, dead and saturated pixels out")
     halves: bool = Field(True, description="reconstruct two halves of the frames for the resolution figure")
+    fluctuations: Literal["poisson", "double-poisson", "fano", "gamma", "blinking"] = Field(
+        "poisson",
+        description="how the generator's emitters fluctuate: poisson not at all (model 4), double-poisson as in model "
+        "(3), fano in bursts, gamma, blinking on and off",
+        json_schema_extra=NEEDS_D,
+    )
+    fano: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="Fano factor of the emitters, photons, for fluctuations fano, gamma and blinking",
+        json_schema_extra=NEEDS_D,
+    )
+    on_time: float | None = Field(
+        None, gt=0, description="mean time a molecule stays on, s, for fluctuations blinking", json_schema_extra=NEEDS_D
+    )
+    off_time: float | None = Field(
+        None, gt=0, description="mean time it stays off, s, for fluctuations blinking", json_schema_extra=NEEDS_D
+    )
     batch: int = Field(32, ge=2, description="frames per batch (B)", json_schema_extra=NEEDS_D)
     discriminator_rate: float = Field(
         3e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)", json_schema_extra=NEEDS_D
@@ -54,6 +74,16 @@ class FluoganParameters(MethodParameters):
     discriminator_steps: int = Field(
         1, ge=1, description="k_D, steps on the discriminator per round", json_schema_extra=NEEDS_D
     )
+
+    @model_validator(mode="after")
+    def _check_fluctuations(self) -> Self:
+        for name, kinds in (("fano", WITH_FANO), ("on_time", ("blinking",)), ("off_time", ("blinking",))):
+            if getattr(self, name) is not None and self.fluctuations not in kinds:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} goes with --fluctuations {' or '.join(kinds)}, not with "
+                    f"{self.fluctuations}"
+                )
+        return self
 
 
 # What the paper states (Table 1, sections 4.1, 4.4 and 5). It states neither lambda_1, lambda_2, gamma nor lambda:

@@ -43,6 +43,7 @@ class Setup:
         counts: (2, K) frames in each.
         brightness: (K, 1, 1) mean light of each group's frames over the movie's (bleaching); ``means`` are freed of it.
         frame_weight: (K, Y, X) inverse variance of one frame; 0 where the pixel is not used.
+        shifts: (dy, dx) of each drift group, camera pixels.
         group_of_frame: (T,) drift group of each frame.
         excess: measured noise variance of the mean frame over the model's, fixed pattern included.
         noise_per_weight: standard deviation of the data term's gradient at a fine pixel, for unit weight.
@@ -62,6 +63,7 @@ class Setup:
     counts: np.ndarray
     brightness: np.ndarray
     frame_weight: torch.Tensor
+    shifts: list[tuple[float, float]]
     group_of_frame: np.ndarray
     excess: float
     noise_per_weight: float
@@ -186,6 +188,7 @@ def prepare(acquisition: Acquisition, parameters: FluoganParameters, run: Run, s
         counts,
         brightness,
         torch.as_tensor(weight).to(operator.device),
+        shifts,
         labels[statistics.block_of_frame()],
         excess,
         noise,

@@ -1,0 +1,117 @@
+"""Which emitters the generator has: as given, and what is not given from the movie itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fluosr.corrections.fluctuation_estimate import FluctuationEstimate, estimate_fluctuations
+from fluosr.emitters import BlinkingEmitters, CompoundPoissonEmitters, Emitters, GammaEmitters, PoissonEmitters
+from fluosr.errors import AcquisitionError, UsageError
+from fluosr.methods.fluogan.setup import Setup
+
+ON_SHARE = 0.1  # of its time that a molecule is on, where neither time is given: the covariance does not tell
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The generator's emitters.
+
+    Attributes:
+        emitters: how they fluctuate; None for model (4), where they do not.
+        values: what was used of ``fano``, ``on_time`` and ``off_time``.
+        reasons: for those that were not given, how they were found.
+        warnings: in plain words.
+    """
+
+    emitters: Emitters | None
+    values: dict[str, float]
+    reasons: dict[str, str]
+    warnings: list[str]
+
+    def choices(self) -> dict[str, dict[str, object]]:
+        """What was measured, as the report shows it."""
+        return {name: {"value": self.values[name], "why": why} for name, why in self.reasons.items()}
+
+
+NONE = Chosen(None, {}, {}, [])
+
+
+def choose(setup: Setup) -> Chosen:
+    """The emitters of ``--fluctuations``.
+
+    Raises:
+        UsageError: values that no emitters can have, or that the movie does not tell and were not given.
+    """
+    parameters = setup.parameters
+    kind = parameters.fluctuations
+    if kind == "poisson":
+        return NONE
+    if kind == "double-poisson":
+        return Chosen(PoissonEmitters(), {}, {}, [])
+    values = {name: getattr(parameters, name) for name in ("fano", "on_time", "off_time")}
+    values = {name: float(value) for name, value in values.items() if value is not None}
+    needed = ("fano", "on_time", "off_time") if kind == "blinking" else ("fano",)
+    reasons: dict[str, str] = {}
+    if any(name not in values for name in needed):
+        found = _estimate(setup)
+        if "fano" not in values:
+            if found.carries_nothing:
+                warning = (
+                    f"The emitters do not fluctuate beyond chance (kappa {found.fano_factor}): the generator is that "
+                    "of model (4). Give --fano if their Fano factor is known."
+                )
+                return Chosen(None, {}, {}, [warning])
+            values["fano"] = found.fano_factor.value
+            reasons["fano"] = f"measured on the movie: {found.fano_factor}"
+        if kind == "blinking" and not {"on_time", "off_time"} <= values.keys():
+            memory = found.memory_s
+            if memory is None:
+                why = (
+                    "the frame interval is not known"
+                    if found.memory_frames is not None
+                    else "frames show no memory of each other"
+                )
+                warning = (
+                    f"On and off times could not be measured, because {why}: the generator's emitters send bursts of "
+                    "one frame, of the same Fano factor. Give --on-time and --off-time if they are known."
+                )
+                return Chosen(CompoundPoissonEmitters(values["fano"]), {"fano": values["fano"]}, reasons, [warning])
+            _complete_times(values, reasons, memory.value, str(memory))
+    if kind == "fano":
+        return Chosen(CompoundPoissonEmitters(values["fano"]), values, reasons, [])
+    if kind == "gamma":
+        return Chosen(GammaEmitters(values["fano"]), values, reasons, [])
+    interval = setup.acquisition.frame_interval_s
+    if interval is None:
+        raise UsageError("--fluctuations blinking needs the time between frames: give --frame-interval (s).")
+    emitters = BlinkingEmitters.of_fano_factor(values["fano"], values["on_time"], values["off_time"], interval)
+    return Chosen(emitters, values, reasons, [])
+
+
+def _estimate(setup: Setup) -> FluctuationEstimate:
+    try:
+        return estimate_fluctuations(setup.acquisition, used=setup.used)
+    except AcquisitionError as error:
+        raise UsageError(
+            f"{error} Give --fano (and for blinking --on-time and --off-time), or leave --fluctuations at poisson."
+        ) from None
+
+
+def _complete_times(values: dict[str, float], reasons: dict[str, str], memory_s: float, words: str) -> None:
+    """On and off times from 1 / r = t_on t_off / (t_on + t_off): one of them, or both at an assumed share."""
+    said = f"from the memory of blinking, {words} s"
+    given = [name for name in ("on_time", "off_time") if name in values]
+    if not given:
+        values["on_time"], values["off_time"] = memory_s / (1 - ON_SHARE), memory_s / ON_SHARE
+        assumed = f"{said}; molecules taken to be on for {ON_SHARE:.0%} of the time"
+        reasons["on_time"] = reasons["off_time"] = assumed
+        return
+    other = "off_time" if given[0] == "on_time" else "on_time"
+    rest = 1.0 / memory_s - 1.0 / values[given[0]]
+    if not (math.isfinite(rest) and rest > 0):
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} {values[given[0]]:g} s is shorter than the memory of blinking that the "
+            f"movie shows ({words} s), and neither time can be: give both times."
+        )
+    values[other], reasons[other] = 1.0 / rest, said
