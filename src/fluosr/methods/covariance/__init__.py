@@ -31,7 +31,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
 
     found = look_at(acquisition, parameters, run)
     if parameters.fall_back and found.nothing is not None:
-        return mean_instead(acquisition, parameters, run, found.nothing, METHOD)
+        return compared(mean_instead(acquisition, parameters, run, found.nothing, METHOD), found.fano_factor)
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return CovarianceMaker(movie, factor, parameters, run.device)

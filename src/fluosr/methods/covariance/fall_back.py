@@ -137,6 +137,7 @@ def mean_instead(
         made,
         method=method.name,
         parameters=made.parameters | parameters.model_dump() | {"factor": made.factor},
+        choices={name: choice for name, choice in made.choices.items() if name != "fano"},
         warnings=[warning, *made.warnings],
         citations=[method.citation, *made.citations],
     )
