@@ -16,8 +16,9 @@ from fluosr.io.movie import open_movie
 from fluosr.quality.judge import judge
 
 WIDEFIELD = {"pixel_size_nm": 80.0, "na": 1.4}
+ASSUMED = {"pixel_size_nm": 160.0, "fwhm_nm": 300.0}
 MOVIES = {
-    "deconSTORM microtubule (blinking)": ("fluctuation/deconstorm_microtubule_626f.tif", {"pixel_size_nm": 160.0, "fwhm_nm": 300.0}),
+    "deconSTORM microtubule (blinking)": ("fluctuation/deconstorm_microtubule_626f.tif", ASSUMED),
     "MusiJ mitochondria": ("fluctuation/musij_014_mito_50f.tif", WIDEFIELD | {"wavelength_nm": 525.0}),
     "MusiJ cardiomyoblast": ("fluctuation/musij_cardiomyoblast_mito_100f.tif", WIDEFIELD | {"wavelength_nm": 510.0}),
     "ARGO video, 210 nm": ("fluogan/argo_video_210nm_500f.tif", {"pixel_size_nm": 103.0, "fwhm_nm": 318.0}),
