@@ -24,6 +24,7 @@ import numpy as np
 from tables import RESULTS, Table, acquire, mean_sd, store
 
 import fluosr
+from fluosr.acquisition import Acquisition
 from fluosr.camera import Camera
 from fluosr.emitters import CompoundPoissonEmitters
 from fluosr.limits.bound import smallest_separation
@@ -47,6 +48,7 @@ SHARE = 0.8  # of the light, that the support of an image holds
 DECIDING = ("20-nm lines", 100.0, 5.0, 500)
 MEAN_ALONE = ("mean", "fluogan", "richardson-lucy", "sparse")
 COMPARED = ("covariance", "fluogan", "sparse", "richardson-lucy", "esrrf", "sofi", "sparcom", "colorme")
+SLOW = ("colorme", "sparcom", "divnoising")
 OWN_FOLDERS = {
     "covariance": ("covariance", "fluogan"),
     "colorme": ("colorme", "second_order"),
@@ -123,21 +125,26 @@ def movie_of(cell: Cell) -> SimulatedMovie:
     )
 
 
-def run(cell: Cell) -> tuple[str, dict[str, Any]]:
-    """Simulate, reconstruct, judge; a method that refuses says why."""
+def run(cells: list[Cell]) -> dict[str, dict[str, Any]]:
+    """Simulate one movie, reconstruct it with each cell's method."""
     import torch
 
     torch.set_num_threads(1)
-    movie = movie_of(cell)
-    more = {"calibrate": False} if cell.method == "divnoising" else {}
+    movie = movie_of(cells[0])
     acquisition = acquire(movie)
+    return {cell.key: judged(cell, movie, acquisition) for cell in cells}
+
+
+def judged(cell: Cell, movie: SimulatedMovie, acquisition: Acquisition) -> dict[str, Any]:
+    """What a method makes of a movie; a method that refuses says why."""
+    more = {"calibrate": False} if cell.method == "divnoising" else {}
     started = time.process_time()
     try:
         made = fluosr.reconstruct(
             acquisition, cell.method, seed=cell.seed, device="cpu", factor=FACTOR, halves=False, **more
         )
     except fluosr.errors.FluosrError as error:
-        return cell.key, {"error": str(error)}
+        return {"error": str(error)}
     seconds = time.process_time() - started
     y, x = movie.phantom.field_shape
     truth = movie.truth.reshape(y * FACTOR, FINER, x * FACTOR, FINER).sum((1, 3))
@@ -163,7 +170,7 @@ def run(cell: Cell) -> tuple[str, dict[str, Any]]:
             "found_nm": {f"{p.separation_nm:g}": p.found_nm for p in verdict.pairs if p.separation_nm},
             "dips": {f"{p.separation_nm:g}": p.dip for p in verdict.pairs if p.separation_nm},
         }
-    return cell.key, found
+    return found
 
 
 def jaccard(image: np.ndarray, truth: np.ndarray, fine_nm: float) -> float:
@@ -183,7 +190,7 @@ def jaccard(image: np.ndarray, truth: np.ndarray, fine_nm: float) -> float:
 
 def plan(seeds: int, deciding_seeds: int) -> Iterator[Cell]:
     """All cells, those that decide first."""
-    quick = [name for name in COMPARED if name not in ("colorme", "sparcom")]
+    quick = [name for name in COMPARED if name not in SLOW]
     slow = [name for name in method_names() if name not in quick]
     for methods in (quick, COMPARED):
         for seed in range(deciding_seeds):
@@ -342,12 +349,14 @@ def main() -> None:
     missing = {cell.key: cell for cell in plan(arguments.seeds, arguments.deciding_seeds)}
     todo = [cell for key, cell in missing.items() if key not in cells and cell.method in only]
     end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
+    movies: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in todo:
+        movies.setdefault((*cell.setting, cell.seed, cell.method in SLOW), []).append(cell)
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=20) as pool:
-        for key, result in pool.imap_unordered(run, todo if end > time.monotonic() else []):
-            cells[key] = result
-            print(
-                key, {name: result[name] for name in ("resolved_from_nm", "correlation", "seconds") if name in result}
-            )
+        for results in pool.imap_unordered(run, movies.values() if end > time.monotonic() else []):
+            cells |= results
+            for key, result in results.items():
+                print(key, result.get("resolved_from_nm", ""), result.get("correlation", result), flush=True)
             CACHE.parent.mkdir(exist_ok=True)
             CACHE.with_suffix(".part").write_text(json.dumps(cells))
             CACHE.with_suffix(".part").replace(CACHE)
