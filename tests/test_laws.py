@@ -127,7 +127,7 @@ ROWS = [
         "covariance",
         "covariance",
         PLAIN | {"sparsity": 2.0, "iterations": 60, "fall_back": False},
-        CHOOSING | {"sparsity": None, "iterations": 30},
+        CHOOSING | {"sparsity": None, "iterations": 12},
         shift_tolerance=0.25,
         still_bias_photons=0.5,  # (1 - g) / 2 where the variance is g times that of photons
     ),
@@ -151,7 +151,7 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Laws ask nothing of how well a prior is chosen, but run the choice many times."""
-    monkeypatch.setattr("fluosr.methods.covariance.regularisation.TRIAL_ITERATIONS", 10)
+    monkeypatch.setattr("fluosr.methods.covariance.regularisation.TRIAL_ITERATIONS", 4)
 
 
 def image_of(row: Row, movie: Acquisition, *, seed: int = 0, **changes: Any) -> np.ndarray:

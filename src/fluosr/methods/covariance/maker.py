@@ -220,7 +220,8 @@ class CovarianceMaker(ImageMaker):
     def _noise(self) -> Noise:
         dark = self.movie.noise_variance(np.zeros(self.grid.field_shape))
         slope = float((self.movie.noise_variance(np.ones(self.grid.field_shape)) - dark).mean())
-        bad = BAD_PIXEL_NOISE * max(float(self.movie.statistics.variance.max()), 1e-6)
-        least = LEAST_FLOOR * max(float(self.movie.statistics.mean.mean()), 1e-6)
-        floor = np.where(self.movie.used, np.maximum(dark, least), bad)
+        used, statistics = self.movie.used, self.movie.statistics
+        bad = BAD_PIXEL_NOISE * max(float(statistics.variance[used].max()), 1e-6)
+        least = LEAST_FLOOR * max(float(statistics.mean[used].mean()), 1e-6)
+        floor = np.where(used, np.maximum(dark, least), bad)
         return Noise(slope, torch.as_tensor(floor, dtype=torch.float64, device=self.device))
