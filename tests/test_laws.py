@@ -120,15 +120,14 @@ ROWS = [
         shift_tolerance=0.1,
         blinking=True,
     ),
-    # The image of steady light is asked for as if it fluctuated. Frames without background have pixels that never see a
-    # photon; the ones by the rim are taken for dead, others when the light is moved, and the finest beads of a line are
-    # not at rest after few iterations. (The same law where emitters do fluctuate: tests/methods/test_covariance.py.)
+    # Steady light is fitted as if it fluctuated. Its beads come to rest slowly: the shifted images differ by .2 after 60
+    # iterations and by .1 after 200. (Where emitters do fluctuate, by .06 and less: tests/methods/test_covariance.py.)
     Row(
         "covariance",
         "covariance",
         PLAIN | {"sparsity": 2.0, "iterations": 60, "fall_back": False},
         CHOOSING | {"sparsity": None, "iterations": 12},
-        shift_tolerance=0.25,
+        shift_tolerance=0.3,
         still_bias_photons=0.5,  # (1 - g) / 2 where the variance is g times that of photons
     ),
     Row("srrf", "srrf", PLAIN, CHOOSING | {"temporal": "TRAC2"}, point_radius_px=4),
@@ -339,6 +338,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movies of tests come in several chunks, as those of users do."""
     y, x = cross_movie().field_shape
     monkeypatch.setattr("fluosr.corrections.movie.CHUNK_BYTES", FRAMES_PER_CHUNK * 4 * y * x)
+    monkeypatch.setattr("fluosr.methods.covariance.fit.COARSE_STEPS", 3)  # done anew in each of many runs
 
 
 @every_row
