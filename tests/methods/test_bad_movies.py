@@ -19,6 +19,7 @@ FEW: dict[str, dict[str, Any]] = {
     "richardson-lucy": {"iterations": 10},
     "sparse": {"iterations": 40, "sparsity": 0.7},
     "divnoising": {"iterations": 12, "batch": 2, "filters": 4, "frame_samples": 1, "samples": 2},
+    "covariance": {"iterations": 20, "sparsity": 2.0, "fall_back": False},  # of steady movies it would give FluoGAN's
 }
 METHODS = method_names()
 FROM_FRAMES = [name for name in METHODS if name != "fluogan"]
@@ -103,6 +104,7 @@ def test_a_field_hardly_wider_than_the_psf_gives_a_picture_or_says_what_does_not
         ("colorme", {"penalty": "l7"}, "penalty"),
         ("sparcom", {"factor": 0}, "factor"),
         ("richardson-lucy", {"iterations": 0}, "iterations"),
+        ("covariance", {"fano": -1.0}, "fano"),
     ],
 )
 def test_a_value_that_the_method_cannot_do_is_named(name: str, parameters: dict[str, Any], words: str) -> None:
@@ -148,6 +150,7 @@ def test_a_lag_longer_than_a_bleaching_block_still_sees_the_emitters() -> None:
         ("srrf", 14, {"temporal": "TRAC4"}),
         ("esrrf", 7, {"temporal": "TAC2"}),
         ("fluogan", 3, {}),
+        ("covariance", 15, {}),
     ],
 )
 def test_frames_that_suffice_for_a_picture_but_not_for_two_give_no_halves(

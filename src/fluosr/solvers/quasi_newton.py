@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 MEMORY = 12  # pairs of changes kept
+FIRST_STEP = 0.1  # of the point's distance from the origin
 ENOUGH = 1e-4  # of the fall that the gradient promises (Armijo)
 SHORTEST = 1e-10  # step at which no descent is left
 LEAST_CURVATURE = 1e-10  # of |s| |y|: pairs below it are left out
@@ -83,7 +84,12 @@ def advance(function: Function, state: QuasiNewtonState) -> None:
         state.steps, state.changes = [], []
         direction = -_scaled(state, state.gradient)
         slope = float(direction @ state.gradient)
-    size = 1.0 if state.steps else min(1.0, 0.1 * float(state.point.norm()) / max(float(direction.norm()), 1e-300))
+        if not slope < 0:
+            state.finished = True
+            return
+    size = 1.0
+    if not state.steps:  # nothing is known of the curvature: a tenth of the way from the origin, or 1 from there
+        size = min(1.0, (FIRST_STEP * float(state.point.norm()) or 1.0) / max(float(direction.norm()), 1e-300))
     while size > SHORTEST:
         point = state.point + size * direction
         value, gradient = function(point)

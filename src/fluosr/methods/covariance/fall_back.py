@@ -136,7 +136,7 @@ def mean_instead(
     return replace(
         made,
         method=method.name,
-        parameters=made.parameters | parameters.model_dump() | {"factor": made.factor},
+        parameters=parameters.model_dump() | made.parameters,  # what both have is what FluoGAN took it to be
         choices={name: choice for name, choice in made.choices.items() if name != "fano"},
         warnings=[warning, *made.warnings],
         citations=[method.citation, *made.citations],

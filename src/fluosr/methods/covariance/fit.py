@@ -175,7 +175,11 @@ def coarse_light(likelihood: CompositeLikelihood, mean: torch.Tensor, fano_facto
     fine = mean.new_full(patches.grid.shape, light / patches.grid.factor**2)
     kappa = moments_fano_factor(likelihood, fine, background) if fano_factor is None else fano_factor
     for _ in range(COARSE_STEPS):
-        fine = likelihood.multiplicative_step(fine, background, kappa)
+        before = likelihood.value(fine, background, kappa)
+        stepped = likelihood.multiplicative_step(fine, background, kappa)
+        if likelihood.value(stepped, background, kappa) > before:
+            stepped = likelihood.multiplicative_step(fine, background, kappa, careful=True)
+        fine = stepped
         if fano_factor is None:
             kappa = moments_fano_factor(likelihood, fine, background)
     return Light(fine, background, kappa)

@@ -106,8 +106,26 @@ class CompositeLikelihood:
             weight * by_kappa,
         )
 
-    def multiplicative_step(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
-        """x times sqrt(what pulls it up / what pulls it down): from far away it goes fast, and never below zero."""
+    def multiplicative_step(
+        self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float, *, careful: bool = False
+    ) -> torch.Tensor:
+        """x times sqrt(what pulls it up / what pulls it down): from far away it goes fast, and never below zero.
+
+        With B_i = kappa a_i a_i^T + s diag(a_i), what one photon of x_i adds to Sigma, the covariance pulls up with
+        tr(B_i P C P) and down with tr(B_i P); the mean with 2 a_i^T P (m - mu), up or down by its sign. Where x is at
+        rest the slope is nil. Were C fixed and the mean without slope, Q would never rise (it is majorised by terms in
+        x and 1 / x). The mean's part may overshoot, and Q then rises: by a few per cent where kappa < 1, by much more
+        where there is no shot noise either (s = 0).
+
+        A careful step never raises Q. With h_i = 1 / (kappa + s / sum a_i) >= a_i^T B_i^-1 a_i the same construction
+        holds for the mean's part, (m - mu)^T P (m - mu), which is split among emitters and noise:
+
+            x^2 -> x^2 (tr(B P C P) + 2 a^T P (m - mu) + h) / (tr(B P) + h)
+
+        Args:
+            fine, background, fano_factor: where to step from; x > 0.
+            careful: the slower step.
+        """
         patches, slope = self.patches, self.noise.slope
         up, down = [], []
         for members, windows, mean in self._parts(fine, background):
@@ -115,8 +133,13 @@ class CompositeLikelihood:
             moment = self.moments.covariance[members] + residual[:, :, None] * residual[:, None, :]
             pull = inverse @ moment @ inverse
             aimed = 2.0 * patches.seen_adjoint((inverse @ residual[:, :, None])[:, :, 0])
-            rises = fano_factor * patches.covariance_adjoint(pull) + aimed.clamp_min(0.0)
-            falls = fano_factor * patches.covariance_adjoint(inverse) - aimed.clamp_max(0.0)
+            rising, falling = aimed.clamp_min(0.0), -aimed.clamp_max(0.0)
+            if careful:
+                seen = patches.adjoint(torch.ones_like(mean)).clamp_min(1e-300)  # sum a_i
+                falling = 1.0 / (fano_factor + slope / seen)
+                rising = aimed + falling
+            rises = fano_factor * patches.covariance_adjoint(pull) + rising
+            falls = fano_factor * patches.covariance_adjoint(inverse) + falling
             up.append(rises + patches.adjoint(slope * patches.noise_adjoint(pull)))
             down.append(falls + patches.adjoint(slope * patches.noise_adjoint(inverse)))
         ratio = patches.windows_adjoint(torch.cat(up)) / patches.windows_adjoint(torch.cat(down)).clamp_min(1e-300)

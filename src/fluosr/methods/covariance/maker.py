@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST_RUN = 50  # consecutive frames dealt to one part of the movie: blinking molecules have memory
 BAD_PIXEL_NOISE = 1e4  # of the largest variance: a bad pixel says nothing
+LEAST_FLOOR = 0.01  # of the mean light: else a pixel that is never lit is worth the more, the darker it is made
 LOOK = 25  # iterations between two looks at whether the fit stands still
 KEEP = 5  # iterations between two safe points
 COVARIANCE_MISFIT = 3.0  # times the noise, from which on the reader is told
@@ -228,6 +229,8 @@ class CovarianceMaker(ImageMaker):
     def _noise(self) -> Noise:
         dark = self.movie.noise_variance(np.zeros(self.grid.field_shape))
         slope = float((self.movie.noise_variance(np.ones(self.grid.field_shape)) - dark).mean())
-        bad = BAD_PIXEL_NOISE * max(float(self.movie.statistics.variance.max()), 1e-6)
-        floor = np.where(self.movie.used, np.broadcast_to(dark, self.grid.field_shape), bad)
+        used, statistics = self.movie.used, self.movie.statistics
+        bad = BAD_PIXEL_NOISE * max(float(statistics.variance[used].max()), 1e-6)
+        least = LEAST_FLOOR * max(float(statistics.mean[used].mean()), 1e-6)
+        floor = np.where(used, np.maximum(dark, least), bad)
         return Noise(slope, torch.as_tensor(floor, dtype=torch.float64, device=self.device))

@@ -3,7 +3,7 @@
 The covariance of two pixels that no emitter reaches both of is nil: it is enough to know it within patches of a few PSF
 widths. A patch sees a window of the fine image through A_p, a sum of a few Kronecker products R_k (x) C_k. Light varies
 no faster than the PSF lets it: with Q the singular vectors of A_p's factors that carry light, z = Q^T y holds all that
-a frame y of the patch says of the image, in half as many numbers or fewer.
+a frame y of the patch says of the image, in two thirds as many numbers for a PSF three pixels wide.
 
 The map g -> A_p diag(g) A_p^T and its adjoint P -> diag(A_p^T P A_p) are two small matrix products each: their entries
 (a, b), (c, d) of row and column coordinates are sum_ij R_ai R_ci g_ij C_bj C_dj.
@@ -70,8 +70,6 @@ class Patches:
         self._noise = [
             (self._tensor(_products(bases[0].T, bases[0].T)), self._tensor(_products(bases[1].T, bases[1].T)))
         ]
-        field = torch.ones(len(self.corners), *self.side, dtype=torch.float64, device=self.device)
-        self.cover = self.gather_adjoint(field)
 
     def __len__(self) -> int:
         return len(self.corners)
