@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fluosr.simulate.phantom import Phantom
 
 LARGEST_SEPARATION_NM = 100_000.0
-FLUCTUATIONS = ("steady", "poisson", "fano", "gamma", "blinking")
+FLUCTUATIONS = ("poisson", "double-poisson", "fano", "gamma", "blinking")
 NEEDS_FANO = ("fano", "gamma", "blinking")
 DEFAULT_FANO = 30.0
 
@@ -36,10 +36,10 @@ def _film(
         str,
         typer.Option(
             "--fluctuations",
-            help="how emitters fluctuate: steady (the paper's model 4), poisson (model 3, double Poisson with the "
-            "camera's own), fano (bursts), gamma, blinking (molecules on and off)",
+            help="how emitters fluctuate: poisson not at all (model 4), double-poisson as in model (3), fano in "
+            "bursts, gamma, blinking (molecules on and off)",
         ),
-    ] = "poisson",
+    ] = "double-poisson",
     fano: Annotated[
         float | None,
         typer.Option(
@@ -175,7 +175,7 @@ def _emitters(film: dict[str, Any], interval_s: float) -> Emitters:
             default if film[name] is None else film[name] for name, default in (("on_time", 0.02), ("off_time", 0.08))
         )
         return BlinkingEmitters.of_fano_factor(fano, on, off, interval_s, film["bleaching"] or None)
-    simple: dict[str, Emitters] = {"steady": SteadyEmitters(), "poisson": PoissonEmitters()}
+    simple: dict[str, Emitters] = {"poisson": SteadyEmitters(), "double-poisson": PoissonEmitters()}
     if kind in simple:
         return simple[kind]
     return CompoundPoissonEmitters(fano) if kind == "fano" else GammaEmitters(fano)

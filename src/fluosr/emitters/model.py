@@ -66,6 +66,7 @@ def checked_fano_factor(value: float) -> float:
     if not (math.isfinite(value) and 0 < value <= LARGEST_FANO_FACTOR):
         raise UsageError(
             f"a Fano factor (variance over mean of the emission, photons) lies above 0 and not above "
-            f"{LARGEST_FANO_FACTOR:g}, got {value:g}. Emitters that do not fluctuate are 'steady'."
+            f"{LARGEST_FANO_FACTOR:g}, got {value:g}. For emitters that do not fluctuate take SteadyEmitters "
+            "(--fluctuations poisson)."
         )
     return value
