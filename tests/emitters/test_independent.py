@@ -85,6 +85,7 @@ def test_one_interface(emitters):
     assert np.array_equal(frames, again)
     assert emitters.sample(x, np.random.default_rng(0)).dtype == np.float32
     assert emitters.levels(4).tolist() == [1.0] * 4
+    assert not emitters.bleaches and emitters.frame_interval_s in (None, 0.01)
     assert emitters.covariance_factor(0) == emitters.fano_factor
     assert emitters.describe()["fano_factor"] == emitters.fano_factor
     assert emitters.describe()["model"] == type(emitters).__name__
