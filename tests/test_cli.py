@@ -397,6 +397,7 @@ def test_simulate_argo_writes_the_movie_and_its_truth(tmp_path: Path) -> None:
     assert frames.dtype == np.uint16 and len(frames) == 12
     assert truth.shape == (6 * frames.shape[1], 6 * frames.shape[2])
     phantom = json.loads((path.parent / "argo-phantom.json").read_text())
+    assert phantom["phantom"]["kind"] == "ArgoPhantom"
     assert phantom["phantom"]["separations_nm"] == [120.0, 240.0] and phantom["seed"] == 4
     again = fluosr("info", path)
     assert again.code == 0 and "12 frames of" in again.out and "pixel size: 100 nm" in again.out
