@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fluosr.corrections.fluctuation_estimate import FluctuationEstimate, estimate_fluctuations
-from fluosr.emitters import BlinkingEmitters, CompoundPoissonEmitters, Emitters, GammaEmitters, PoissonEmitters
+from fluosr.emitters import CompoundPoissonEmitters, Emitters, PoissonEmitters, emitters_called
 from fluosr.errors import AcquisitionError, UsageError
 from fluosr.methods.fluogan.setup import Setup
 
@@ -78,14 +78,13 @@ def choose(setup: Setup) -> Chosen:
                 )
                 return Chosen(CompoundPoissonEmitters(values["fano"]), {"fano": values["fano"]}, reasons, [warning])
             _complete_times(values, reasons, memory.value, str(memory))
-    if kind == "fano":
-        return Chosen(CompoundPoissonEmitters(values["fano"]), values, reasons, [])
-    if kind == "gamma":
-        return Chosen(GammaEmitters(values["fano"]), values, reasons, [])
+    if kind != "blinking":
+        return Chosen(emitters_called(kind, fano_factor=values["fano"]), values, reasons, [])
     interval = setup.acquisition.frame_interval_s
     if interval is None:
         raise UsageError("--fluctuations blinking needs the time between frames: give --frame-interval (s).")
-    emitters = BlinkingEmitters.of_fano_factor(values["fano"], values["on_time_s"], values["off_time_s"], interval)
+    times = {name: values[name] for name in ("on_time_s", "off_time_s")}
+    emitters = emitters_called(kind, fano_factor=values["fano"], frame_interval_s=interval, **times)
     return Chosen(emitters, values, reasons, [])
 
 
