@@ -46,7 +46,6 @@ LENGTH_NM, TRIM = 1600.0, 0.15
 NEAR_NM = 35.0  # a place of the support counts as found when light stands that near
 SHARE = 0.8  # of the light, that the support of an image holds
 DECIDING = ("20-nm lines", 100.0, 5.0, 500)
-MEAN_ALONE = ("mean", "fluogan", "richardson-lucy", "sparse")
 COMPARED = ("covariance", "fluogan", "sparse", "richardson-lucy", "esrrf", "sofi", "sparcom", "colorme")
 SLOW = ("colorme", "sparcom", "divnoising")
 OWN_FOLDERS = {

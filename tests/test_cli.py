@@ -397,15 +397,16 @@ def test_simulate_argo_writes_the_movie_and_its_truth(tmp_path: Path) -> None:
     assert frames.dtype == np.uint16 and len(frames) == 12
     assert truth.shape == (6 * frames.shape[1], 6 * frames.shape[2])
     phantom = json.loads((path.parent / "argo-phantom.json").read_text())
+    assert phantom["phantom"]["kind"] == "ArgoPhantom"
     assert phantom["phantom"]["separations_nm"] == [120.0, 240.0] and phantom["seed"] == 4
     again = fluosr("info", path)
     assert again.code == 0 and "12 frames of" in again.out and "pixel size: 100 nm" in again.out
 
 
-@pytest.mark.parametrize("kind", ["steady", "poisson", "fano", "gamma", "blinking"])
+@pytest.mark.parametrize("kind", ["poisson", "double-poisson", "fano", "gamma", "blinking"])
 def test_simulate_filaments_with_emitters_of_any_kind(tmp_path: Path, kind: str) -> None:
     tifffile.imwrite(tmp_path / "gain.tif", np.linspace(1, 3, 20 * 24, dtype=np.float32).reshape(20, 24))
-    fano = () if kind in ("steady", "poisson") else ("--fano", "20")
+    fano = () if kind in ("poisson", "double-poisson") else ("--fano", "20")
     found = fluosr(
         "simulate", "filaments", "-o", tmp_path / "f.tif", "--height", "20", "--width", "24", "--frames", "6",
         "--fluctuations", kind, *fano, "--gain", tmp_path / "gain.tif", "--factor", "2",
@@ -413,7 +414,7 @@ def test_simulate_filaments_with_emitters_of_any_kind(tmp_path: Path, kind: str)
     assert found.code == 0, found.stderr
     assert tifffile.imread(tmp_path / "f.tif").shape == (6, 20, 24)
     record = json.loads((tmp_path / "f-phantom.json").read_text())
-    assert record["emitters"]["fano_factor"] == pytest.approx({"steady": 0.0, "poisson": 1.0}.get(kind, 20.0))
+    assert record["emitters"]["fano_factor"] == pytest.approx({"poisson": 0.0, "double-poisson": 1.0}.get(kind, 20.0))
     assert record["phantom"]["kind"] == "FilamentPhantom"
     assert record["camera"]["maps"]["gain_adu_per_e"]["shape"] == [20, 24]
 

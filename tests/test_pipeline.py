@@ -94,7 +94,7 @@ def test_the_record_holds_all_that_is_needed_to_repeat_the_run(finished: tuple[P
     output, _ = finished
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
     parameters = get_method("fluogan").parameters
-    of_emitters = {"fano", "on_time", "off_time"}  # the default generator's do not fluctuate
+    of_emitters = {"fano", "on_time_s", "off_time_s"}  # the default generator's do not fluctuate
     assert set(parameters.model_fields) - of_emitters <= set(record["parameters"])
     assert None not in record["parameters"].values()  # chosen values stand where a parameter was automatic
     assert {"sparsity", "smoothness", "grain_nm"} <= set(record["choices"])

@@ -60,7 +60,8 @@ class ForwardModel:
 
             Cov = A diag(kappa_k x) A^T  (+ diag(A x + b) + read_noise^2 I at lag k = 0)
 
-        with kappa_k the emitters' covariance factor: shot and read noise are new in every frame and pixel.
+        with kappa_k the emitters' covariance factor: shot and read noise are new in every frame and pixel. Of emitters
+        that bleach by themselves kappa_k is that of the first frame, and x its emission.
 
         Args:
             fine: (ny, nx) mean emission; background: (Y, X); vector: (1, Y, X), for one drift group.

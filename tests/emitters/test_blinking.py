@@ -121,6 +121,7 @@ def test_the_sampler_has_these_moments(case):
     frames = np.stack(list(emitters.frames(x, np.ones(4), np.random.default_rng(3)))).astype(float)
     check_moments(frames.reshape(4, -1).T, emitters.molecule, 2)
     np.testing.assert_allclose(emitters.levels(4), [emitters.molecule.level(t) for t in range(4)])
+    assert emitters.bleaches == (emitters.levels(4)[3] < 1) and emitters.frame_interval_s == frame
 
 
 def test_fractions_of_a_molecule_keep_the_mean():

@@ -12,6 +12,7 @@ from fluosr.emitters import (
     GammaEmitters,
     PoissonEmitters,
     SteadyEmitters,
+    emitters_called,
 )
 from fluosr.errors import UsageError
 
@@ -85,6 +86,7 @@ def test_one_interface(emitters):
     assert np.array_equal(frames, again)
     assert emitters.sample(x, np.random.default_rng(0)).dtype == np.float32
     assert emitters.levels(4).tolist() == [1.0] * 4
+    assert not emitters.bleaches and emitters.frame_interval_s in (None, 0.01)
     assert emitters.covariance_factor(0) == emitters.fano_factor
     assert emitters.describe()["fano_factor"] == emitters.fano_factor
     assert emitters.describe()["model"] == type(emitters).__name__
@@ -96,3 +98,19 @@ def test_one_interface(emitters):
 def test_fano_factors_that_cannot_be_are_refused(model, kappa):
     with pytest.raises(UsageError, match="Fano factor"):
         model(kappa)
+
+
+def test_every_model_has_a_name_and_takes_what_it_needs():
+    times = {"on_time_s": 0.02, "off_time_s": 0.05, "frame_interval_s": 0.01}
+    assert emitters_called("poisson") == SteadyEmitters() and emitters_called("double-poisson") == PoissonEmitters()
+    assert emitters_called("fano", fano_factor=7.0, **times) == CompoundPoissonEmitters(7.0)
+    assert emitters_called("gamma", fano_factor=7.0) == GammaEmitters(7.0)
+    dying = emitters_called("blinking", fano_factor=7.0, **times, bleaching_time_s=3.0)
+    assert dying == BlinkingEmitters.of_fano_factor(7.0, 0.02, 0.05, 0.01, 3.0)
+    for name, values, word in (
+        ("wild", {}, "there are poisson, double-poisson, fano, gamma, blinking"),
+        ("fano", {}, "Fano factor"),
+        ("blinking", {"fano_factor": 7.0}, "on time"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            emitters_called(name, **values)

@@ -81,6 +81,7 @@ def test_files_of_another_origin_are_left_alone(tmp_path: Path) -> None:
         ((*OPTICS, "--na", "1.4", "--wavelength", "500", *QUICK), ["--fwhm and --na", "exclude"]),
         (("--na", "1.4", *QUICK), ["--na needs --wavelength"]),
         (("--wavelength", "500", *QUICK), ["--wavelength needs --na"]),
+        (("--na", "1.4", "--wavelength", "0.5", *QUICK), ["micrometres", "--wavelength 500"]),
         ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative, got -1"]),
         ((*OPTICS, *QUICK, "--photons", "0"), ["positive photons, got 0"]),
         ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),

@@ -174,3 +174,12 @@ def test_the_noise_of_one_gaussian_is_the_cameras_at_the_mean_light_or_given() -
     frames = frames_to_learn_from(movie)
     assert made[None]._noise(frames) == EvenNoise(pytest.approx(math.sqrt(frames.mean)))
     assert made[4.0]._noise(frames) == EvenNoise(4.0)
+
+
+def test_a_read_noise_that_differs_from_pixel_to_pixel_is_said_to_be_taken_for_one() -> None:
+    told = {}
+    for read_noise in (np.linspace(1.0, 3.0, 16 * 18).reshape(16, 18), 2.0):
+        movie = corrected(cross_movie(read_noise=read_noise))
+        maker = DivnoisingMaker(movie, 1, "cpu", DivnoisingParameters())
+        told[np.ndim(read_noise)] = [warning for warning in maker.warnings if "root mean square of 2.08 e" in warning]
+    assert len(told[2]) == 1 and told[0] == []

@@ -37,7 +37,7 @@ BURSTS = np.array(list(itertools.product(range(14), repeat=2)), float)
 COUNTS = np.array(list(itertools.product(range(34), repeat=2)), float)
 
 
-def two_pixels() -> FluctuatingLight:
+def two_pixels() -> Setup:
     """Two fine pixels before two camera pixels, on a torus: A is 2 x 2."""
     operator = imaging_operator((1, 2), 1, PSF, 100.0, periodic=True, dtype=torch.float64)
     acquisition = SimpleNamespace(field_shape=(1, 2), psf=PSF, pixel_size_nm=100.0)
@@ -152,7 +152,7 @@ def test_the_bias_falls_where_the_judge_is_straighter(kappa: float, width: float
 def test_what_is_drawn_is_the_enumerated_estimator(kappa: float) -> None:
     judge, count = Judge(2.0), 20_000
     emitters: Emitters = PoissonEmitters() if kappa == 1 else CompoundPoissonEmitters(kappa)
-    light = FluctuatingLight(two_pixels(), emitters)  # type: ignore[arg-type]
+    light = FluctuatingLight(two_pixels(), emitters)
     generator = torch.Generator().manual_seed(0)
     drawn = light.sample(
         torch.as_tensor(MEAN).reshape(1, 2), torch.zeros(count, dtype=torch.long), torch.ones(count, 1, 1), generator
@@ -185,7 +185,7 @@ def test_the_derivative_of_a_gamma_draw_has_no_bias(mean: float, kappa: float) -
 def test_the_pathwise_gradient_leaves_only_the_bias_of_the_outer_draw() -> None:
     """For f = sum a y^2 / 2: - 1/2 sum_p a_p A_pi, without the burst's part."""
     kappa, count, judge = 2.0, 30_000, Square()
-    light = FluctuatingLight(two_pixels(), GammaEmitters(kappa))  # type: ignore[arg-type]
+    light = FluctuatingLight(two_pixels(), GammaEmitters(kappa))
     generator, groups = torch.Generator().manual_seed(0), torch.zeros(count, dtype=torch.long)
     drawn = light.sample(torch.as_tensor(MEAN).reshape(1, 2), groups, torch.ones(count, 1, 1), generator)
     frames = torch.poisson(drawn.expected + BACKGROUND, generator=generator)
@@ -276,13 +276,15 @@ def test_what_is_not_given_is_measured() -> None:
     assert isinstance(found.emitters, BlinkingEmitters)
     assert found.emitters.fano_factor == pytest.approx(40.0, rel=0.3)
     assert 1 / found.emitters.molecule.switching_rate == pytest.approx(0.016, rel=0.4)
-    assert set(found.choices()) == {"fano", "on_time", "off_time"}
-    half = chosen(movie, fluctuations="blinking", on_time=0.02, fano=40.0)
-    assert half.values["off_time"] == pytest.approx(0.08, rel=0.9) and set(half.reasons) == {"off_time"}
-    given = chosen(movie, fluctuations="blinking", on_time=0.02, off_time=0.5, fano=7.0)
+    assert set(found.choices()) == {"fano", "on_time_s", "off_time_s"}
+    half = chosen(movie, fluctuations="blinking", on_time_s=0.02, fano=40.0)
+    assert set(half.reasons) == {"off_time_s"}
+    rate = 1 / half.values["on_time_s"] + 1 / half.values["off_time_s"]
+    assert rate == pytest.approx(found.emitters.molecule.switching_rate)  # one memory, whatever is given beside it
+    given = chosen(movie, fluctuations="blinking", on_time_s=0.02, off_time_s=0.5, fano=7.0)
     assert given.reasons == {} and given.emitters == BlinkingEmitters.of_fano_factor(7.0, 0.02, 0.5, 0.01)
-    with pytest.raises(UsageError, match=r"--on-time 0\.001 s is shorter than the memory"):
-        chosen(movie, fluctuations="blinking", on_time=0.001)
+    with pytest.raises(UsageError, match=r"--on-time-s 0\.001 is shorter than the memory"):
+        chosen(movie, fluctuations="blinking", on_time_s=0.001)
     assert isinstance(chosen(movie, fluctuations="gamma").emitters, GammaEmitters)
 
 
@@ -295,7 +297,7 @@ def test_where_the_movie_does_not_tell_the_generator_says_so() -> None:
     with pytest.raises(UsageError, match=r"too few.*--fano"):
         chosen(film(PoissonEmitters(), 30), fluctuations="fano")
     with pytest.raises(UsageError, match="--frame-interval"):
-        chosen(film(PoissonEmitters(), 30, None), fluctuations="blinking", fano=3.0, on_time=0.1, off_time=0.1)
+        chosen(film(PoissonEmitters(), 30, None), fluctuations="blinking", fano=3.0, on_time_s=0.1, off_time_s=0.1)
 
 
 def cross_as_field() -> Acquisition:
@@ -308,7 +310,7 @@ def cross_as_field() -> Acquisition:
     ("values", "words"),
     [
         ({"fano": 30.0}, "--fano goes with"),
-        ({"on_time": 0.1, "fluctuations": "fano"}, "--on-time goes with --fluctuations blinking"),
+        ({"on_time_s": 0.1, "fluctuations": "fano"}, "--on-time-s goes with --fluctuations blinking"),
         ({"fano": -1.0, "fluctuations": "fano"}, "greater than 0"),
         ({"fluctuations": "wild"}, "double-poisson"),
     ],

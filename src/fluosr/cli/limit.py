@@ -90,20 +90,14 @@ def limit(
 
 
 def _psf(fwhm: float | None, na: float | None, wavelength: float | None) -> PointSpreadFunction:
-    from fluosr.optics.psf import AiryPSF, GaussianPSF
+    from fluosr.io.movie import check_optics_options, choose_psf
 
-    if fwhm is not None and na is not None:
-        raise UsageError("--fwhm and --na with --wavelength exclude each other: each of them says what the PSF is.")
-    if (na is None) != (wavelength is None):
-        missing, there = ("--wavelength", "--na") if wavelength is None else ("--na", "--wavelength")
-        raise UsageError(f"{there} needs {missing}: only both give the width of the PSF.")
-    if na is not None and wavelength is not None:
-        return AiryPSF(na, wavelength)
-    if fwhm is None:
+    check_optics_options(fwhm, na, wavelength, None, None)
+    if fwhm is None and na is None:
         raise MissingMetadataError(
             "a limit needs the point spread function: give --fwhm (nm), or --na and --wavelength (nm)."
         )
-    return GaussianPSF(fwhm)
+    return choose_psf(fwhm, na, wavelength, None, None, [])
 
 
 def _numbers(text: str) -> list[float]:

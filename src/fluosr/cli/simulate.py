@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from fluosr.simulate.phantom import Phantom
 
 LARGEST_SEPARATION_NM = 100_000.0
-FLUCTUATIONS = ("steady", "poisson", "fano", "gamma", "blinking")
-NEEDS_FANO = ("fano", "gamma", "blinking")
-DEFAULT_FANO = 30.0
+WITHOUT_FANO = ("poisson", "double-poisson")
+FANO, ON_TIME_S, OFF_TIME_S = 30.0, 0.02, 0.08
 
 
 def _film(
@@ -36,21 +35,20 @@ def _film(
         str,
         typer.Option(
             "--fluctuations",
-            help="how emitters fluctuate: steady (the paper's model 4), poisson (model 3, double Poisson with the "
-            "camera's own), fano (bursts), gamma, blinking (molecules on and off)",
+            help="how emitters fluctuate: poisson not at all (model 4), double-poisson as in model (3), fano in "
+            "bursts, gamma, blinking (molecules on and off)",
         ),
-    ] = "poisson",
+    ] = "double-poisson",
     fano: Annotated[
         float | None,
-        typer.Option(
-            "--fano", help=f"variance over mean of the emission: for fano, gamma and blinking [{DEFAULT_FANO:g}]"
-        ),
+        typer.Option("--fano", help=f"variance over mean of the emission: for fano, gamma and blinking [{FANO:g}]"),
     ] = None,
     on_time: Annotated[
-        float | None, typer.Option("--on-time", help="mean time a molecule stays on, s: for blinking [0.02]")
+        float | None,
+        typer.Option("--on-time", help=f"mean time a molecule stays on, s: for blinking [{ON_TIME_S}]"),
     ] = None,
     off_time: Annotated[
-        float | None, typer.Option("--off-time", help="mean time it stays off, s: for blinking [0.08]")
+        float | None, typer.Option("--off-time", help=f"mean time it stays off, s: for blinking [{OFF_TIME_S}]")
     ] = None,
     gain: Annotated[
         Any, typer.Option("--gain", parser=number_or_map, metavar="<float or TIFF>", help="ADU per photoelectron")
@@ -154,31 +152,21 @@ def filaments(
 
 
 def _emitters(film: dict[str, Any], interval_s: float) -> Emitters:
-    from fluosr.emitters import (
-        BlinkingEmitters,
-        CompoundPoissonEmitters,
-        GammaEmitters,
-        PoissonEmitters,
-        SteadyEmitters,
-    )
+    from fluosr.emitters import emitters_called
 
     kind, given = film["fluctuations"], film["fano"]
-    if kind not in FLUCTUATIONS:
-        raise UsageError(f"--fluctuations {kind}: there are {', '.join(FLUCTUATIONS)}.")
-    if given is not None and kind not in NEEDS_FANO:
-        raise UsageError(f"--fano goes with --fluctuations {', '.join(NEEDS_FANO)}; {kind} has its own.")
+    if given is not None and kind in WITHOUT_FANO:
+        raise UsageError(f"--fano goes with --fluctuations fano, gamma or blinking; {kind} has its own.")
     if kind != "blinking" and (film["on_time"] is not None or film["off_time"] is not None):
         raise UsageError(f"--on-time and --off-time go with --fluctuations blinking, not with {kind}.")
-    fano = DEFAULT_FANO if given is None else given
-    if kind == "blinking":
-        on, off = (
-            default if film[name] is None else film[name] for name, default in (("on_time", 0.02), ("off_time", 0.08))
-        )
-        return BlinkingEmitters.of_fano_factor(fano, on, off, interval_s, film["bleaching"] or None)
-    simple: dict[str, Emitters] = {"steady": SteadyEmitters(), "poisson": PoissonEmitters()}
-    if kind in simple:
-        return simple[kind]
-    return CompoundPoissonEmitters(fano) if kind == "fano" else GammaEmitters(fano)
+    return emitters_called(
+        kind,
+        fano_factor=FANO if given is None else given,
+        on_time_s=ON_TIME_S if film["on_time"] is None else film["on_time"],
+        off_time_s=OFF_TIME_S if film["off_time"] is None else film["off_time"],
+        frame_interval_s=interval_s,
+        bleaching_time_s=film["bleaching"] or None,
+    )
 
 
 def _save(phantom: Phantom, output: Path, film: dict[str, Any]) -> None:

@@ -135,10 +135,6 @@ class _Line:
     def slope_error(self) -> float:
         return float(math.sqrt(max(self.covariance[0, 0], 0.0)))
 
-    @property
-    def intercept_error(self) -> float:
-        return float(math.sqrt(max(self.covariance[1, 1], 0.0)))
-
 
 def estimate_camera(
     frames: FrameSource,

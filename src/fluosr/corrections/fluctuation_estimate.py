@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fluosr.acquisition import Acquisition
+from fluosr.corrections.gain_doubt import gain_doubted
 from fluosr.corrections.intervals import Interval, jackknife, student
 from fluosr.corrections.lag_curve import Window, rate_of
 from fluosr.corrections.neighbours import Balance, balance, pair_up, window_products
@@ -62,8 +63,9 @@ class FluctuationEstimate:
     @property
     def memory_s(self) -> Interval | None:
         """1 / r, seconds; None without memory, or where the frame interval is not known."""
-        known = self.memory_frames is not None and self.frame_interval_s is not None
-        return self.memory_frames.scaled(self.frame_interval_s) if known else None  # type: ignore[union-attr,arg-type]
+        if self.memory_frames is None or self.frame_interval_s is None:
+            return None
+        return self.memory_frames.scaled(self.frame_interval_s)
 
     @property
     def bleaching_s(self) -> Interval | None:
@@ -105,12 +107,8 @@ class FluctuationEstimate:
         found = []
         if self.gain_is_wrong:
             suggested = self.gain_ratio.scaled(gain_adu_per_e)
-            found.append(
-                f"The frames vary less than their photons must: {100 * self.gain_ratio.value:.0f} % of the shot noise "
-                f"at a gain of {gain_adu_per_e:.4g} ADU per photoelectron. The gain is wrong, or frames were averaged "
-                f"or denoised; the noise suggests --gain {suggested.value:.4g} (95 %: {suggested.low:.4g} to "
-                f"{suggested.high:.4g})."
-            )
+            words = f"{suggested.value:.4g} ({suggested.ends()})"
+            found.append(gain_doubted(self.gain_ratio.value, "the shot noise", gain_adu_per_e, words))
         if self.carries_nothing:
             found.append(
                 f"The fluctuations carry nothing: kappa is {self.fano_factor}, which includes 0. Methods that live on "
@@ -135,7 +133,8 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
     """Fano factor, memory, bleaching time and gain of a movie.
 
     Bleaching and drift are slow, and are taken off each pixel as a parabola in each window of time; lamps that flicker
-    and backgrounds that do not fluctuate are allowed for. WARNS of nothing by itself: ask :meth:`warnings`. WRONG where
+    and backgrounds that do not fluctuate are allowed for. What is
+    wrong is said by :meth:`FluctuationEstimate.warnings`. WRONG where
     neighbours share noise: frames that were interpolated, compressed or denoised, and cells that move by themselves.
 
     Args:

@@ -16,6 +16,7 @@ import numpy as np
 from fluosr.acquisition import CHUNK_BYTES, Acquisition
 from fluosr.camera import Camera
 from fluosr.corrections.drift import Drift, estimate_drift
+from fluosr.corrections.gain_doubt import gain_doubted
 from fluosr.corrections.pixels import find_bad_pixels
 from fluosr.errors import AcquisitionError
 from fluosr.statistics import MovieStatistics, gather
@@ -197,11 +198,8 @@ def light_warnings(statistics: MovieStatistics, camera: Camera) -> list[str]:
     warnings = []
     noise = statistics.excess_noise(camera.read_variance, drifting=True)
     if noise < LEAST_NOISE:
-        warnings.append(
-            f"The frames vary less than their photons must: {noise:.0%} of shot and read noise at a gain of "
-            f"{camera.gain_adu_per_e:.4g} ADU per photoelectron. The gain is wrong, or frames were averaged or "
-            f"denoised; the noise suggests about --gain {camera.gain_adu_per_e * noise:.3g}."
-        )
+        gain = camera.gain_adu_per_e
+        warnings.append(gain_doubted(noise, "the shot and read noise", gain, f"{gain * noise:.3g} (roughly)"))
     if float(statistics.mean.max()) < 0:
         warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
     black = int(statistics.black_frames().sum())

@@ -4,6 +4,7 @@ from fluosr.emitters.bleaching import bleaching_curve
 from fluosr.emitters.blinking import BlinkingEmitters
 from fluosr.emitters.independent import CompoundPoissonEmitters, GammaEmitters, PoissonEmitters, SteadyEmitters
 from fluosr.emitters.model import Emitters
+from fluosr.emitters.named import emitters_called
 from fluosr.emitters.telegraph import Telegraph
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "SteadyEmitters",
     "Telegraph",
     "bleaching_curve",
+    "emitters_called",
 ]

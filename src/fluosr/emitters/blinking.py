@@ -76,6 +76,11 @@ class BlinkingEmitters:
         """kappa = variance / mean of one fine pixel's emission in the first frame."""
         return self.molecule.covariance_factor()
 
+    @property
+    def bleaches(self) -> bool:
+        """Whether molecules die."""
+        return self.bleaching_time_s is not None
+
     def covariance_factor(self, lag: int = 0, frame: int = 0) -> float:
         """Cov(e_t, e_{t+k}) / E e_t, photons: that of one molecule, for any number of them."""
         return self.molecule.covariance_factor(lag, frame)

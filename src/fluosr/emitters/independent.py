@@ -28,6 +28,16 @@ class IndependentFrames(ABC):
         """Kappa at lag 0, and 0 at any other; the same in every frame."""
         return self.fano_factor if lag == 0 else 0.0
 
+    @property
+    def frame_interval_s(self) -> None:
+        """None: a frame is drawn whatever its length."""
+        return None
+
+    @property
+    def bleaches(self) -> bool:
+        """Never."""
+        return False
+
     def levels(self, n_frames: int) -> np.ndarray:
         """Ones: nothing bleaches."""
         return np.ones(n_frames)

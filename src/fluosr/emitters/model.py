@@ -25,6 +25,14 @@ class Emitters(Protocol):
     def fano_factor(self) -> float:
         """kappa = variance / mean of one fine pixel's emission in the first frame: ``covariance_factor(0)``."""
 
+    @property
+    def frame_interval_s(self) -> float | None:
+        """Length of the frames that the model is for, seconds; None where frames of any length are alike."""
+
+    @property
+    def bleaches(self) -> bool:
+        """Whether the model bleaches by itself."""
+
     def covariance_factor(self, lag: int = 0, frame: int = 0) -> float:
         """Cov(e_t, e_{t+k}) / E e_t, photons.
 
@@ -66,6 +74,7 @@ def checked_fano_factor(value: float) -> float:
     if not (math.isfinite(value) and 0 < value <= LARGEST_FANO_FACTOR):
         raise UsageError(
             f"a Fano factor (variance over mean of the emission, photons) lies above 0 and not above "
-            f"{LARGEST_FANO_FACTOR:g}, got {value:g}. Emitters that do not fluctuate are 'steady'."
+            f"{LARGEST_FANO_FACTOR:g}, got {value:g}. For emitters that do not fluctuate take SteadyEmitters "
+            "(--fluctuations poisson)."
         )
     return value

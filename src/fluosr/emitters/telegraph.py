@@ -71,7 +71,7 @@ class Telegraph:
             raise UsageError(
                 f"molecules that are on for {self.on_time_s:g} s and off for {self.off_time_s:g} s switch more than "
                 f"{MOST_SWITCHES_PER_FRAME:g} times in a frame of {self.frame_interval_s:g} s, and no frame shows it: "
-                "times are in seconds. Such emitters are 'steady'."
+                "times are in seconds. Such light is steady: take SteadyEmitters (--fluctuations poisson)."
             )
 
     @property

@@ -118,8 +118,6 @@ def estimate_the_rest(frames: FrameSource, given: GivenCamera) -> tuple[Camera, 
     from fluosr.corrections.camera_estimate import estimate_camera
 
     gain, offset, read_noise = given.gain, given.offset, given.read_noise
-    if gain is not None and offset is not None and read_noise is not None:
-        return Camera.of(gain, offset, read_noise, tuple((name, "given") for name in NAMES)), []
     gain_map, offset_map = (value if isinstance(value, np.ndarray) else None for value in (gain, offset))
     if gain_map is not None and offset is None:
         raise UsageError("a map of the gain needs the offset: give --offset too, as a number or a map (ADU).")

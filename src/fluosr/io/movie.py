@@ -77,7 +77,7 @@ def open_movie(
         UsageError: options that exclude each other, or a crop or frames outside the movie.
         AcquisitionError, OpticsError: as Acquisition.
     """
-    _check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
+    check_optics_options(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm)
     movie, name, provenance = open_source(path_or_array, time_axis, channel, z, keep_cut=has_stop(frames))
     warnings = list(movie.warnings)
     chosen = choose_frames(frames, movie.frames.shape[0], name)
@@ -90,7 +90,7 @@ def open_movie(
     stated = movie.pixel_size_nm
     if stated is not None and abs(pixel / stated - 1.0) > PIXEL_SIZE_TOLERANCE:
         warnings.append(f"The file says {stated:.5g} nm per pixel; {pixel:.5g} nm was given and is used.")
-    point_spread = _choose_psf(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm, warnings)
+    point_spread = choose_psf(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm, warnings)
     interval = movie.frame_interval_s if frame_interval_s is None else frame_interval_s
     acquisition = Acquisition(  # checks the field and the optics before the frames are read for the camera
         frames=source,
@@ -127,7 +127,8 @@ class _CheckedFrames:
         return self.acquisition.adu(indices)
 
 
-def _check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, psf_pixel_size_nm: Any) -> None:
+def check_optics_options(fwhm_nm: Any, na: Any, wavelength_nm: Any, psf: Any, psf_pixel_size_nm: Any) -> None:
+    """Raise UsageError where what is given of the optics contradicts itself or is no light's."""
     given = [
         option
         for option, value in (("--fwhm", fwhm_nm), ("--na with --wavelength", na), ("--psf", psf))
@@ -257,7 +258,7 @@ def choose_window(crop: Sequence[int] | str | None, field: tuple[int, int], name
     return y, x, height, width
 
 
-def _choose_psf(
+def choose_psf(
     fwhm_nm: float | None,
     na: float | None,
     wavelength_nm: float | None,
@@ -265,6 +266,7 @@ def _choose_psf(
     psf_pixel_size_nm: float | None,
     warnings: list[str],
 ) -> PointSpreadFunction:
+    """The PSF that was given, in one of its forms."""
     if fwhm_nm is not None:
         return GaussianPSF(float(fwhm_nm))
     if na is not None and wavelength_nm is not None:

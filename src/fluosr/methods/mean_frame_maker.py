@@ -71,7 +71,7 @@ class MeanFrameMaker(ImageMaker):
 
     @property
     def read_variance(self) -> float:
-        """Read noise as so many photons more: noise variance is in proportion to light plus this."""
+        """Read noise as so many photons more: noise variance is in proportion to light plus this; of a map the mean."""
         dark = self.movie.noise_variance(np.zeros((1, 1))).mean()
         return float(dark / (self.movie.noise_variance(np.ones((1, 1))).mean() - dark))
 

@@ -135,7 +135,7 @@ class ArgoPhantom:
 
     def describe(self) -> dict[str, Any]:
         """Everything that it was made from, and where its lines came to lie."""
-        return asdict(self)
+        return {"kind": type(self).__name__, **asdict(self)}
 
 
 def _strip_coverage(distance: np.ndarray, width: float, pixel: float, angle_deg: float) -> np.ndarray:

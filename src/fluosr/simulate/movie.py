@@ -107,12 +107,12 @@ class SimulatedMovie:
                 raise UsageError(f"a simulated movie needs a positive {name}, got {value}.")
         if not (math.isfinite(self.background_fraction) and self.background_fraction >= 0):
             raise UsageError(f"the background must not be negative, got {self.background_fraction} of the peak.")
-        if self.emitters.levels(2)[1] < 1 and self.bleaching_time_s is not None:
+        if self.emitters.bleaches and self.bleaching_time_s is not None:
             raise UsageError(
                 "bleaching is told twice: by the movie (bleaching_time_s) and by its emitters. Give it to one of them."
             )
-        interval = getattr(self.emitters, "frame_interval_s", self.frame_interval_s)
-        if not math.isclose(interval, self.frame_interval_s):
+        interval = self.emitters.frame_interval_s
+        if interval is not None and not math.isclose(interval, self.frame_interval_s):
             raise UsageError(
                 f"the emitters blink in frames of {interval:g} s, and the movie has frames of {self.frame_interval_s:g}"
                 " s: give both the same."

@@ -53,6 +53,12 @@ class DivnoisingMaker(ImageMaker):
                 "Frames were shifted or bad pixels put together from their neighbours: neighbouring pixels then share "
                 "some of their noise, which this method takes for light."
             )
+        camera = movie.acquisition.camera
+        if parameters.noise_model == "camera" and camera.maps.read_noise_e is not None:
+            self.warnings.append(
+                f"The camera's read noise differs from pixel to pixel; the noise model has one for all, its root mean "
+                f"square of {camera.read_noise_e:.3g} e."
+            )
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`: nothing is kept, :meth:`image` reads again what it learns from."""

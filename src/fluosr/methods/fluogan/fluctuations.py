@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fluosr.corrections.fluctuation_estimate import FluctuationEstimate, estimate_fluctuations
-from fluosr.emitters import BlinkingEmitters, CompoundPoissonEmitters, Emitters, GammaEmitters, PoissonEmitters
+from fluosr.emitters import CompoundPoissonEmitters, Emitters, PoissonEmitters, emitters_called
 from fluosr.errors import AcquisitionError, UsageError
 from fluosr.methods.fluogan.setup import Setup
 
@@ -19,7 +19,7 @@ class Chosen:
 
     Attributes:
         emitters: how they fluctuate; None for model (4), where they do not.
-        values: what was used of ``fano``, ``on_time`` and ``off_time``.
+        values: what was used of ``fano``, ``on_time_s`` and ``off_time_s``.
         reasons: for those that were not given, how they were found.
         warnings: in plain words.
     """
@@ -49,9 +49,9 @@ def choose(setup: Setup) -> Chosen:
         return NONE
     if kind == "double-poisson":
         return Chosen(PoissonEmitters(), {}, {}, [])
-    values = {name: getattr(parameters, name) for name in ("fano", "on_time", "off_time")}
+    values = {name: getattr(parameters, name) for name in ("fano", "on_time_s", "off_time_s")}
     values = {name: float(value) for name, value in values.items() if value is not None}
-    needed = ("fano", "on_time", "off_time") if kind == "blinking" else ("fano",)
+    needed = ("fano", "on_time_s", "off_time_s") if kind == "blinking" else ("fano",)
     reasons: dict[str, str] = {}
     if any(name not in values for name in needed):
         found = _estimate(setup)
@@ -64,7 +64,7 @@ def choose(setup: Setup) -> Chosen:
                 return Chosen(None, {}, {}, [warning])
             values["fano"] = found.fano_factor.value
             reasons["fano"] = f"measured on the movie: {found.fano_factor}"
-        if kind == "blinking" and not {"on_time", "off_time"} <= values.keys():
+        if kind == "blinking" and not {"on_time_s", "off_time_s"} <= values.keys():
             memory = found.memory_s
             if memory is None:
                 why = (
@@ -74,18 +74,17 @@ def choose(setup: Setup) -> Chosen:
                 )
                 warning = (
                     f"On and off times could not be measured, because {why}: the generator's emitters send bursts of "
-                    "one frame, of the same Fano factor. Give --on-time and --off-time if they are known."
+                    "one frame, of the same Fano factor. Give --on-time-s and --off-time-s if they are known."
                 )
                 return Chosen(CompoundPoissonEmitters(values["fano"]), {"fano": values["fano"]}, reasons, [warning])
             _complete_times(values, reasons, memory.value, str(memory))
-    if kind == "fano":
-        return Chosen(CompoundPoissonEmitters(values["fano"]), values, reasons, [])
-    if kind == "gamma":
-        return Chosen(GammaEmitters(values["fano"]), values, reasons, [])
+    if kind != "blinking":
+        return Chosen(emitters_called(kind, fano_factor=values["fano"]), values, reasons, [])
     interval = setup.acquisition.frame_interval_s
     if interval is None:
         raise UsageError("--fluctuations blinking needs the time between frames: give --frame-interval (s).")
-    emitters = BlinkingEmitters.of_fano_factor(values["fano"], values["on_time"], values["off_time"], interval)
+    times = {name: values[name] for name in ("on_time_s", "off_time_s")}
+    emitters = emitters_called(kind, fano_factor=values["fano"], frame_interval_s=interval, **times)
     return Chosen(emitters, values, reasons, [])
 
 
@@ -94,24 +93,24 @@ def _estimate(setup: Setup) -> FluctuationEstimate:
         return estimate_fluctuations(setup.acquisition, used=setup.used)
     except AcquisitionError as error:
         raise UsageError(
-            f"{error} Give --fano (and for blinking --on-time and --off-time), or leave --fluctuations at poisson."
+            f"{error} Give --fano (and for blinking --on-time-s and --off-time-s), or leave --fluctuations at poisson."
         ) from None
 
 
 def _complete_times(values: dict[str, float], reasons: dict[str, str], memory_s: float, words: str) -> None:
     """On and off times from 1 / r = t_on t_off / (t_on + t_off): one of them, or both at an assumed share."""
     said = f"from the memory of blinking, {words} s"
-    given = [name for name in ("on_time", "off_time") if name in values]
+    given = [name for name in ("on_time_s", "off_time_s") if name in values]
     if not given:
-        values["on_time"], values["off_time"] = memory_s / (1 - ON_SHARE), memory_s / ON_SHARE
+        values["on_time_s"], values["off_time_s"] = memory_s / (1 - ON_SHARE), memory_s / ON_SHARE
         assumed = f"{said}; molecules taken to be on for {ON_SHARE:.0%} of the time"
-        reasons["on_time"] = reasons["off_time"] = assumed
+        reasons["on_time_s"] = reasons["off_time_s"] = assumed
         return
-    other = "off_time" if given[0] == "on_time" else "on_time"
+    other = "off_time_s" if given[0] == "on_time_s" else "on_time_s"
     rest = 1.0 / memory_s - 1.0 / values[given[0]]
     if not (math.isfinite(rest) and rest > 0):
         raise UsageError(
-            f"--{given[0].replace('_', '-')} {values[given[0]]:g} s is shorter than the memory of blinking that the "
+            f"--{given[0].replace('_', '-')} {values[given[0]]:g} is shorter than the memory of blinking that the "
             f"movie shows ({words} s), and neither time can be: give both times."
         )
     values[other], reasons[other] = 1.0 / rest, said

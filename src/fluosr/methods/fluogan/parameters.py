@@ -56,10 +56,10 @@ class FluoganParameters(MethodParameters):
         description="Fano factor of the emitters, photons, for fluctuations fano, gamma and blinking",
         json_schema_extra=NEEDS_D,
     )
-    on_time: float | None = Field(
+    on_time_s: float | None = Field(
         None, gt=0, description="mean time a molecule stays on, s, for fluctuations blinking", json_schema_extra=NEEDS_D
     )
-    off_time: float | None = Field(
+    off_time_s: float | None = Field(
         None, gt=0, description="mean time it stays off, s, for fluctuations blinking", json_schema_extra=NEEDS_D
     )
     batch: int = Field(32, ge=2, description="frames per batch (B)", json_schema_extra=NEEDS_D)
@@ -77,7 +77,7 @@ class FluoganParameters(MethodParameters):
 
     @model_validator(mode="after")
     def _check_fluctuations(self) -> Self:
-        for name, kinds in (("fano", WITH_FANO), ("on_time", ("blinking",)), ("off_time", ("blinking",))):
+        for name, kinds in (("fano", WITH_FANO), ("on_time_s", ("blinking",)), ("off_time_s", ("blinking",))):
             if getattr(self, name) is not None and self.fluctuations not in kinds:
                 raise ValueError(
                     f"--{name.replace('_', '-')} goes with --fluctuations {' or '.join(kinds)}, not with "
