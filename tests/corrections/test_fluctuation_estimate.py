@@ -67,6 +67,19 @@ def test_the_memory_of_blinking_molecules_and_their_fano_factor():
     assert found[0].memory_s.value == pytest.approx(0.01 * found[0].memory_frames.value)
 
 
+def test_slow_blinking_is_not_taken_for_weak_blinking():
+    """Memory of 20 frames in windows of 30: kappa is hardly known, and its interval says so."""
+    slow = BlinkingEmitters.of_fano_factor(30.0, 0.25, 1.0, 0.01)
+    found = estimates(slow, 6)
+    assert sum(e.fano_factor.holds(30.0) for e in found) >= 5 <= sum(e.memory_frames.holds(20.0) for e in found)
+    assert not any(e.carries_nothing for e in found)
+    unbounded = [e for e in found if e.memory_frames is not None and math.isinf(e.memory_frames.high)]
+    assert unbounded
+    for e in unbounded:
+        assert math.isinf(e.fano_factor.high) and e.memory_frames.value > 29
+        assert any("blink so slowly" in words for words in e.warnings(1.0))
+
+
 def test_bleaching_is_timed_and_fakes_nothing():
     found = estimates(SteadyEmitters(), 6, bleaching_time_s=3.0)
     assert sum(e.bleaching_s.holds(3.0) for e in found) >= 4

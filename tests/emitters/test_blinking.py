@@ -135,6 +135,19 @@ def test_fractions_of_a_molecule_keep_the_mean():
     assert placed.var() == pytest.approx(0.3, rel=0.05)
 
 
+@pytest.mark.parametrize("molecules", [0.02, 0.5, 1.0, 2.3])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_single_frame_has_the_fano_factor_whatever_the_number_of_molecules(case, molecules):
+    on, off, frame, bleaching = case
+    emitters = BlinkingEmitters(on, off, frame, 700.0, bleaching)
+    x, count = molecules * emitters.molecule.photons_per_frame, 90_000
+    drawn = emitters.sample(np.full((300, 300), x), np.random.default_rng(5)).astype(float)
+    mean = x * emitters.molecule.level(0)
+    squares = (drawn - mean) ** 2
+    assert abs(drawn.mean() - mean) < 4.5 * drawn.std() / math.sqrt(count)
+    assert abs(squares.mean() - emitters.fano_factor * mean) < 4.5 * squares.std() / math.sqrt(count)
+
+
 def test_a_placed_sample_keeps_its_molecules_over_the_movie():
     emitters = BlinkingEmitters(0.02, 0.01, 0.01, 1000.0)
     placed = emitters.place(np.full((6, 7), 10.0), np.random.default_rng(0))

@@ -93,7 +93,7 @@ def test_one_interface(emitters):
     assert emitters.place(x, np.random.default_rng(0)).shape == (3, 4)
 
 
-@pytest.mark.parametrize("kappa", [0.0, -1.0, float("nan"), float("inf"), 1e7])
+@pytest.mark.parametrize("kappa", [0.0, -1.0, 1e-18, float("nan"), float("inf"), 1e7])
 @pytest.mark.parametrize("model", [CompoundPoissonEmitters, GammaEmitters])
 def test_fano_factors_that_cannot_be_are_refused(model, kappa):
     with pytest.raises(UsageError, match="Fano factor"):

@@ -7,6 +7,7 @@ windows of time, and the scatter between windows says how sure each value is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ WINDOWS = 10  # that a movie is divided into, within these bounds
 MEMORY_LAGS = 3  # at which memory is looked for
 LARGEST_SIDE = 192  # of the part of the field that is read, pixels
 MOST_FRAMES = 2000
+AT_THE_END = 0.98  # of the longest memory that is looked for, from which on it may be any longer
+RESOLVED = 1 / 3  # of the longest memory that is looked for: shorter ones are told from it
+LEAST = 1e-9  # of what is positive
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class FluctuationEstimate:
     Attributes:
         fano_factor: kappa, photons: variance over mean of a fine pixel's emission in one frame.
         memory_frames: 1 / r in frames: the time after which molecules have forgotten whether they were on,
-            1 / r = t_on t_off / (t_on + t_off). None where frames show no memory.
+            1 / r = t_on t_off / (t_on + t_off). None where frames show no memory; infinite upper end where it is as
+            long as the windows of time, and kappa, which grows with it, is then known from below only.
         longest_memory_frames: upper end of the 95 % interval of the memory where none is seen.
         bleaching_frames: time in which the light falls to 1 / e, frames; infinite where it does not.
         gain_ratio: true gain over the one that the movie was opened with.
@@ -109,6 +114,12 @@ class FluctuationEstimate:
             suggested = self.gain_ratio.scaled(gain_adu_per_e)
             words = f"{suggested.value:.4g} ({suggested.ends()})"
             found.append(gain_doubted(self.gain_ratio.value, "the shot noise", gain_adu_per_e, words))
+        if self.memory_frames is not None and math.isinf(self.memory_frames.high):
+            found.append(
+                f"Molecules blink so slowly (over {self.memory_frames.low:.3g} frames or more) that a movie of "
+                f"{self.n_frames} frames does not tell how much they fluctuate: take the Fano factor, "
+                f"{self.fano_factor}, as a lower bound. A longer movie, or fewer frames per second, would tell."
+            )
         if self.carries_nothing:
             found.append(
                 f"The fluctuations carry nothing: kappa is {self.fano_factor}, which includes 0. Methods that live on "
@@ -165,7 +176,11 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
     memory = _memory_is_seen(sums)
     fano = _fano(sums, window, memory)
     if memory and not fano.low > 0:
-        memory, fano = False, _fano(sums, window, False)
+        # Slow blinking tells kappa over the memory, and each by itself within a factor: an interval of the logarithm.
+        # Where even bursts without memory are not seen, nothing is.
+        alone = _fano(sums, window, False)
+        memory = alone.low > 0
+        fano = _of_logarithm(lambda chosen: _kappa(sums, window, chosen, True)[0], len(found)) if memory else alone
     gain = jackknife(lambda chosen: _gain_ratio(sums, window, chosen, memory), len(found))
     if not gain.holds(1.0) and gain.value > 0:
         # In true photons. A gain that may be right is believed: what it is measured with would only add noise.
@@ -173,9 +188,16 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
             lambda chosen: _kappa(sums, window, chosen, memory)[0] / _gain_ratio(sums, window, chosen, memory),
             len(found),
         )
+    remembered = _memory(sums, window) if memory else None
+    if remembered is not None and remembered.value > AT_THE_END / window.slowest:
+        # Between this memory and a third of it windows show the same but for the scale: kappa over the memory.
+        least = RESOLVED / window.slowest
+        lowest = jackknife(lambda chosen: _kappa_of_rate(sums, window, chosen, 1.0 / least), len(found))
+        remembered = Interval(remembered.value, min(remembered.low, least), math.inf)
+        fano = Interval(fano.value, min(fano.low, lowest.low), math.inf)
     return FluctuationEstimate(
         fano,
-        _memory(sums, window) if memory else None,
+        remembered,
         0.0 if memory else _longest_memory(sums, window),
         _bleaching(sums.trace, window.n_frames),
         gain,
@@ -204,12 +226,16 @@ def _brightest_part(acquisition: Acquisition, used: np.ndarray | None) -> tuple[
 
 def _kappa(sums: Balance, window: Window, chosen: np.ndarray, memory: bool) -> tuple[float, float]:
     """kappa in units of the movie as it was opened, and the switching rate per frame."""
-    products, light = sums.shared[chosen].sum(0), float(sums.light[chosen].sum())
     if memory:
-        rate, variance = window.fit(products)
-        return variance / light, rate
-    shape = window.expected(math.inf)
-    return float(shape @ products / (shape @ shape)) / light, math.inf
+        rate, variance = window.fit(sums.shared[chosen].sum(0))
+        return variance / float(sums.light[chosen].sum()), rate
+    return _kappa_of_rate(sums, window, chosen, math.inf), math.inf
+
+
+def _kappa_of_rate(sums: Balance, window: Window, chosen: np.ndarray, rate: float) -> float:
+    """The same where the switching rate per frame is known."""
+    products, shape = sums.shared[chosen].sum(0), window.expected(rate)
+    return float(shape @ products / (shape @ shape)) / float(sums.light[chosen].sum())
 
 
 def _fano(sums: Balance, window: Window, memory: bool) -> Interval:
@@ -230,9 +256,14 @@ def _memory_is_seen(sums: Balance) -> bool:
 
 
 def _memory(sums: Balance, window: Window) -> Interval:
-    """1 / r in frames, its interval from the scatter of its logarithm."""
-    found = jackknife(lambda chosen: -math.log(_kappa(sums, window, chosen, True)[1]), len(sums.light))
-    return Interval(*(math.exp(end) for end in (found.value, found.low, found.high)))
+    """1 / r in frames."""
+    return _of_logarithm(lambda chosen: 1.0 / _kappa(sums, window, chosen, True)[1], len(sums.light))
+
+
+def _of_logarithm(estimate: Callable[[np.ndarray], float], count: int) -> Interval:
+    """The interval of a positive value from the scatter of its logarithm."""
+    found = jackknife(lambda chosen: math.log(max(estimate(chosen), LEAST)), count)
+    return Interval(*(math.exp(min(end, 700.0)) for end in (found.value, found.low, found.high)))
 
 
 def _longest_memory(sums: Balance, window: Window) -> float:

@@ -81,11 +81,15 @@ class Window:
         rho = curve(rate, self.n_frames)
         return self.mixing @ (rho / rho[0])
 
+    @property
+    def slowest(self) -> float:
+        """Rate per frame of the longest memory that is looked for: as long as the window, or shorter."""
+        return max(SLOWEST, 1.0 / self.n_frames)
+
     @cached_property
     def candidates(self) -> list[tuple[float, np.ndarray]]:
         """Rates per frame that are tried, with what is expected of each."""
-        slowest = max(SLOWEST, 1.0 / self.n_frames)
-        return [(float(rate), self.expected(rate)) for rate in np.geomspace(slowest, FASTEST, RATES_TRIED)]
+        return [(float(rate), self.expected(rate)) for rate in np.geomspace(self.slowest, FASTEST, RATES_TRIED)]
 
     def fit(self, products: np.ndarray) -> tuple[float, float]:
         """Rate per frame and variance in a frame that explain (n_lags,) lagged products best, by least squares."""

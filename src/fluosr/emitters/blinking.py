@@ -24,7 +24,7 @@ class BlinkingEmitters:
     A molecule that lives gives mu = I p D photons per frame in the mean. A fine pixel of mean x holds x / mu molecules;
     where that is no whole number, the next one above or below, by chance, so that the mean over the draws is x. Given
     the molecules, their mean and covariance are exactly those of :class:`Telegraph` times their number. Molecules do
-    not differ in brightness. The camera adds shot noise to what they send.
+    not differ in brightness, but in :meth:`sample`. The camera adds shot noise to what they send.
 
     Args:
         on_time_s: mean time that a molecule stays on, seconds.
@@ -95,8 +95,27 @@ class BlinkingEmitters:
         return unit * generator.poisson(np.asarray(emission, float) / unit)
 
     def sample(self, emission: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """One first frame, (ny, nx) float32."""
-        return next(self.frames(emission, np.ones(1), generator))
+        """One first frame, (ny, nx) float32, whose variance over the draws is kappa times its mean.
+
+        Over draws the number of molecules must not vary, or it would add to kappa. A part w of a molecule, of mean m,
+        is therefore a whole one with probability w / s, dimmed by s = (kappa + w m) / (kappa + m): of mean w m and
+        variance kappa w m.
+
+        Raises:
+            MemoryLimitError: more molecules than there is memory for.
+        """
+        wanted = self._molecules_in(emission)
+        whole = np.floor(wanted + 1e-9)
+        part = np.clip(wanted - whole, 0.0, None)
+        kappa, mean = self.fano_factor, self.molecule.photons_per_frame * self.molecule.level(0)
+        dimmed = (kappa + part * mean) / (kappa + mean)
+        parts = np.flatnonzero(generator.random(part.shape) < part / dimmed)
+        pixel = np.concatenate([np.repeat(np.arange(wanted.size), whole.ravel().astype(np.int64)), parts])
+        share = np.ones(len(pixel))
+        share[len(pixel) - len(parts) :] = dimmed.ravel()[parts]
+        seconds = share * _Molecules(self.molecule, len(pixel), generator).next_frame()
+        drawn = self.photons_per_s * np.bincount(pixel, seconds, minlength=wanted.size)
+        return drawn.reshape(wanted.shape).astype(np.float32)
 
     def frames(
         self, emission: np.ndarray, brightness: np.ndarray, generator: np.random.Generator
@@ -111,14 +130,7 @@ class BlinkingEmitters:
         Raises:
             MemoryLimitError: more molecules than there is memory for.
         """
-        wanted = np.asarray(emission, float) / self.molecule.photons_per_frame
-        need = BYTES_PER_MOLECULE * float(wanted.sum())
-        free = available_memory_bytes()
-        if need > free:
-            raise MemoryLimitError(
-                f"{wanted.sum():.3g} blinking molecules take about {need / 2**30:.3g} GiB of memory, and "
-                f"{free / 2**30:.3g} GiB are free. Give molecules more photons (a larger Fano factor), or less light."
-            )
+        wanted = self._molecules_in(emission)
         whole = np.floor(wanted + 1e-9)
         count = (whole + (generator.random(wanted.shape) < wanted - whole)).astype(np.int64)
         pixel = np.repeat(np.arange(wanted.size), count.ravel())
@@ -127,6 +139,18 @@ class BlinkingEmitters:
         for lamp in brightness:
             seconds = np.bincount(pixel, molecules.next_frame(), minlength=wanted.size)
             yield (photons_per_s * float(lamp) * seconds).reshape(wanted.shape).astype(np.float32)
+
+    def _molecules_in(self, emission: np.ndarray) -> np.ndarray:
+        """(ny, nx) x -> x / mu molecules, if there is memory for them."""
+        wanted: np.ndarray = np.asarray(emission, float) / self.molecule.photons_per_frame
+        need = BYTES_PER_MOLECULE * float(wanted.sum())
+        free = available_memory_bytes()
+        if need > free:
+            raise MemoryLimitError(
+                f"{wanted.sum():.3g} blinking molecules take about {need / 2**30:.3g} GiB of memory, and "
+                f"{free / 2**30:.3g} GiB are free. Give molecules more photons (a larger Fano factor), or less light."
+            )
+        return wanted
 
     def describe(self) -> dict[str, Any]:
         """Name, parameters and Fano factor."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from fluosr.errors import UsageError
 
+SMALLEST_FANO_FACTOR = 1e-6  # photons: as steady as frames in single precision can show
 LARGEST_FANO_FACTOR = 1e6  # photons: no dye emits more in one frame
 
 
@@ -71,10 +72,10 @@ def checked_fano_factor(value: float) -> float:
     Raises:
         UsageError: zero, negative, or none that emitters can have.
     """
-    if not (math.isfinite(value) and 0 < value <= LARGEST_FANO_FACTOR):
+    if not (math.isfinite(value) and SMALLEST_FANO_FACTOR <= value <= LARGEST_FANO_FACTOR):
         raise UsageError(
-            f"a Fano factor (variance over mean of the emission, photons) lies above 0 and not above "
-            f"{LARGEST_FANO_FACTOR:g}, got {value:g}. For emitters that do not fluctuate take SteadyEmitters "
-            "(--fluctuations poisson)."
+            "a Fano factor (variance over mean of the emission, photons) lies above 0, between "
+            f"{SMALLEST_FANO_FACTOR:g} and {LARGEST_FANO_FACTOR:g}, got {value:g}. For emitters that do not fluctuate "
+            "take SteadyEmitters (--fluctuations poisson)."
         )
     return value

@@ -7,9 +7,10 @@ inner draws obey the same law with the photons of one burst, here for e = kappa 
 
     d/dx_i E g(e) = E[g(e + kappa 1_i) - g(e)] / kappa,   approximated by E[dg/de_i],
 
-exact for linear g, with an error of second order in kappa dg/de: the coarser the burst, the coarser the rule. Molecules
-that blink obey it with the photons of a molecule in a frame. With it x is pulled as if e were x. A Gamma variable has
-a density, and its draws a derivative of their own, de_i/dx_i (pathwise, without any bias): dg/de_i is multiplied by it.
+exact for linear g, with an error of second order in kappa dg/de: the coarser the burst, the coarser the rule. For
+molecules that blink the same approximation has the same error, as far as g is a parabola: what it leaves out is that
+the variance, kappa x, grows with x. With it x is pulled as if e were x. A Gamma variable has a density, and its draws
+a derivative of their own, de_i/dx_i (pathwise, without any bias): dg/de_i is multiplied by it.
 """
 
 from __future__ import annotations
