@@ -316,3 +316,7 @@ def test_a_movie_that_bleaches_or_ends_in_the_dark_has_no_black_frames() -> None
     assert not gather(movie_of(frames)).black_frames().any()
     frames[20] = 0
     assert list(np.flatnonzero(gather(movie_of(frames)).black_frames())) == [20]
+    # An offset that is a little off leaves the last frames around zero, on both sides of it.
+    level = np.exp(-np.arange(200) / 20.0)
+    counts = np.random.default_rng(1).poisson(4 + 5 * light * level[:, None, None]).astype(np.uint16)
+    assert not gather(movie_of(counts, offset=4.05)).black_frames().any()

@@ -23,6 +23,7 @@ MAXIMUM_PIXELS = 65_536  # likewise
 
 
 BLACK, BLACK_REACH = 0.1, 8  # share of its neighbours' light that a black frame has at the most; frames
+GONE = 0.05  # share of the movie's light below which no frame is bright
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +101,17 @@ class MovieStatistics:
         return fast if drifting else max(fast, self._slow_excess(read_variance, fast, used))
 
     def black_frames(self) -> np.ndarray:
-        """(T,) bool: frames with less than a tenth of the light that frames shortly before and after them have."""
+        """(T,) bool: frames with less than a tenth of the light that frames shortly before and after them have.
+
+        Of a movie that has bleached to nothing the last frames are noise around zero, and none of them is bright.
+        """
         from scipy.ndimage import maximum_filter1d
 
         reach = BLACK_REACH
         before = maximum_filter1d(self.trace, reach + 1, origin=reach // 2, mode="nearest")
         after = maximum_filter1d(self.trace, reach + 1, origin=-(reach // 2), mode="nearest")
-        return self.trace < BLACK * np.minimum(before, after)
+        around = np.minimum(before, after)
+        return (self.trace < BLACK * around) & (around > GONE * np.quantile(self.trace, 0.95))
 
     def fluctuation_significance(self, used: np.ndarray) -> float:
         """Standard deviations by which neighbouring pixels change together from frame to frame; 0 without fluctuations.

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import correlate
+from scipy.ndimage import correlate, zoom
 
 from fluosr.acquisition import Acquisition, ArrayFrames
 from fluosr.camera import Camera
 from fluosr.corrections.fluctuation_estimate import estimate_fluctuations
+from fluosr.corrections.intervals import Interval
 from fluosr.corrections.lag_curve import Window
 from fluosr.corrections.neighbours import REACH, pair_up, points, window_products
 from fluosr.emitters import BlinkingEmitters, CompoundPoissonEmitters, PoissonEmitters, SteadyEmitters
@@ -155,9 +156,46 @@ def test_too_few_frames_and_no_contrast_are_refused():
     few = acquired(film(SteadyEmitters(), n_frames=20))
     with pytest.raises(AcquisitionError, match="20 frames are too few"):
         estimate_fluctuations(few)
-    flat = Acquisition(ArrayFrames(np.zeros((60, 20, 20), np.uint16)), 100.0, PSF, Camera())
+    dark = np.zeros((60, 20, 20), np.uint16)
+    dark[::2, 0, 0] = 1
+    flat = Acquisition(ArrayFrames(dark), 100.0, PSF, Camera())
     with pytest.raises(AcquisitionError, match="no contrast"):
         estimate_fluctuations(flat)
+
+
+def test_hot_pixels_are_left_out_unasked():
+    movie = film(CompoundPoissonEmitters(30.0), 2)
+    frames = np.stack(list(movie.frames()))
+    frames[:, [12, 20, 25], [20, 9, 28]] = 60000
+    found = estimate_fluctuations(acquired(movie, frames))
+    assert found.fano_factor.value == pytest.approx(30.0, rel=0.1)
+
+
+def test_frames_that_are_all_identical_are_refused():
+    still = Acquisition(ArrayFrames(np.full((60, 20, 20), 500, np.uint16)), 100.0, PSF, Camera())
+    with pytest.raises(AcquisitionError, match="all 60 frames are identical"):
+        estimate_fluctuations(still)
+
+
+def test_no_gain_is_suggested_where_neighbours_share_all_noise():
+    movie = film(CompoundPoissonEmitters(30.0), n_frames=100)
+    frames = np.stack(list(movie.frames()))
+    smooth = np.stack([zoom(frame, 3, order=1) for frame in frames.astype(np.float32)])
+    (warning,) = estimate_fluctuations(acquired(movie, smooth)).warnings(4.0)
+    assert "interpolated" in warning and "--gain" not in warning
+
+
+def test_light_that_is_gone_leaves_the_bleaching_time_unknown():
+    movie = film(SteadyEmitters(), n_frames=100, bleaching_time_s=0.2)
+    low = acquired(movie, camera=Camera(4.0, 103.0, 0.5))  # the offset lies above the last, dark frames
+    found = estimate_fluctuations(low)
+    assert "bleaching time: not known; some of the movie has no light above the offset" in found.words(4.0)
+
+
+def test_fluctuations_below_zero_are_not_said_to_include_zero():
+    below = replace(estimate_fluctuations(acquired(film(SteadyEmitters(), 1))), fano_factor=Interval(-2.0, -3.0, -1.0))
+    (warning,) = below.warnings(4.0)
+    assert "carry nothing" in warning and "includes 0" not in warning
 
 
 def test_pairs_speak_of_the_light_whatever_the_sample_is():

@@ -86,6 +86,8 @@ def test_a_dark_pixel_of_a_dark_movie_and_a_constant_movie_are_not_dead():
     assert (counts.var(0) == 0).any() and not found_in(counts).mask.any()
     assert not found_in(np.full((50, 10, 10), 7.0)).mask.any()
     assert found_in(counts).warnings() == []
+    pair = np.random.default_rng(0).poisson(100.0, (2, 30, 30)).astype(float)
+    assert (pair[0] == pair[1]).any() and not found_in(pair).dead.any()
 
 
 def test_wrong_statistics_are_refused():

@@ -91,8 +91,9 @@ def with_nan(frames: np.ndarray) -> np.ndarray:
 def test_what_a_reconstruction_would_refuse(tmp_path: Path, frames: np.ndarray, change: Any, words: str) -> None:
     changed = change(frames)
     path = written(tmp_path, changed, metadata={"axes": "TYX"[-changed.ndim :]})
-    (refused,) = [line for line in describe_movie(path) if line.startswith("reconstruct would refuse this: ")]
-    assert words in refused
+    lines = describe_movie(path, pixel_size_nm=100.0, fwhm_nm=150.0)
+    (refused,) = [line for line in lines if line.startswith("reconstruct would refuse this: ")]
+    assert words in refused and "nothing is missing: reconstruct it" not in lines
     with pytest.raises(FluosrError) as caught:
         open_movie(path, pixel_size_nm=100.0, fwhm_nm=150.0).adu(slice(None))
     assert str(caught.value) in refused

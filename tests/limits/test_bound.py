@@ -207,12 +207,14 @@ def test_a_fit_that_cannot_settle_says_so() -> None:
     [
         ({"fano_factor": -1.0}, "Fano factor .* must not be negative, got -1"),
         ({"fano_factor": math.nan}, "Fano factor"),
-        ({"photons": 0.0}, "positive photons, got 0"),
-        ({"photons": math.inf}, "positive photons"),
+        ({"photons": 0.0}, "photons of the peak must be positive .* got 0"),
+        ({"photons": math.inf}, "not above 1e.09, got inf"),
         ({"read_noise_e": -0.1}, "read noise"),
         ({"background_fraction": -1.0}, "background"),
         ({"frames": 1}, "at least 2 frames"),
-        ({"pixel_size_nm": 0.0}, "pixel_size_nm"),
+        ({"frames": 10**15}, "at most 1e.09 frames, got 1000000000000000"),
+        ({"fano_factor": math.inf}, "must not lie above 1e.09, got inf"),
+        ({"pixel_size_nm": 0.0}, "pixel size .nm. must be positive"),
         ({"pixel_size_nm": 400.0}, "smaller than the pixel"),
     ],
 )

@@ -73,6 +73,20 @@ def test_files_of_another_origin_are_left_alone(tmp_path: Path) -> None:
     assert found.code == 1 and "is a file; --output takes a folder" in found.err
 
 
+def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_before_anything_is_computed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "limit.svg").symlink_to(tmp_path / "gone")
+    found = fluosr("limit", *OPTICS, *QUICK, "--separations", "80", "-o", tmp_path)
+    assert found.code == 1 and "limit.svg, which no earlier run of fluosr left there" in found.err
+    (tmp_path / "limit.svg").unlink()
+    (tmp_path / "limit.json").write_text('{"kind": "fluosr limit"}')
+    (tmp_path / "limit.png").mkdir()
+    found = fluosr("limit", *OPTICS, *QUICK, "--separations", "80", "-o", tmp_path)
+    assert found.code == 1 and "limit.png is a folder" in found.err and not found.out
+    assert {path.name for path in tmp_path.iterdir()} == {"limit.json", "limit.png"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -83,7 +97,7 @@ def test_files_of_another_origin_are_left_alone(tmp_path: Path) -> None:
         (("--wavelength", "500", *QUICK), ["--wavelength needs --na"]),
         (("--na", "1.4", "--wavelength", "0.5", *QUICK), ["micrometres", "--wavelength 500"]),
         ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative, got -1"]),
-        ((*OPTICS, *QUICK, "--photons", "0"), ["positive photons, got 0"]),
+        ((*OPTICS, *QUICK, "--photons", "0"), ["photons of the peak must be positive", "got 0"]),
         ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),
         ((*OPTICS, *QUICK, "--shape", "discs"), ["lines and for points, not for 'discs'"]),
         ((*OPTICS, *QUICK, "--separations", "a"), ["--separations a", "40:200:20"]),
@@ -92,6 +106,8 @@ def test_files_of_another_origin_are_left_alone(tmp_path: Path) -> None:
         ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm, got 0"]),
         ((*OPTICS, *QUICK, "--separations", "0.001"), ["too close for the arithmetic"]),
         ((*OPTICS, *QUICK, "--separations", "1e5"), ["at most 1200", "smaller separations"]),
+        (("--fwhm", "1e5", *QUICK), ["at most 1200", "check the units"]),
+        ((*OPTICS, *QUICK, "--output", ""), ["no folder was named"]),
         ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm, got -5"]),
         ((*OPTICS, *QUICK, "--told-apart", "0"), ["positive number of standard deviations"]),
         (("--fwhm", "90", *QUICK), ["smaller than the pixel"]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fluosr.cli.app import app
+from fluosr.cli.options import folder_named
 from fluosr.errors import MissingMetadataError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def limit(
         bool, typer.Option("--equal", help="both are known to be equally bright: their balance need not be measured")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="write table and plot there")
+        Path | None,
+        typer.Option("--output", "-o", parser=folder_named, metavar="FOLDER", help="write table and plot there"),
     ] = None,
 ) -> None:
     """Say what an experiment can show at all: which separations, and with how many frames (Cramér-Rao bound)."""

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 Movie = Annotated[Path, typer.Argument(help="the movie, a TIFF of any kind", show_default=False)]
 
 
-def _folder(text: str | Path) -> Path:
+def folder_named(text: str | Path) -> Path:
+    """Parse an option that takes a folder: an empty name would be the folder one stands in."""
     if not str(text).strip() or text == Path(""):
         raise typer.BadParameter("no folder was named.")
     return Path(text)
 
 
 Output = Annotated[
-    Path, typer.Option("--output", "-o", parser=_folder, metavar="FOLDER", help="folder for the results")
+    Path, typer.Option("--output", "-o", parser=folder_named, metavar="FOLDER", help="folder for the results")
 ]
 
 

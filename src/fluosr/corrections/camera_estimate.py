@@ -308,7 +308,8 @@ def _gain_line(
     if spread < 10.0 * noise:
         return (
             line,
-            "all pixels are equally bright, so that the variance cannot be compared between bright and dark ones",
+            "brightness differs between pixels by little more than its noise, so that the variance cannot be compared "
+            "between bright and dark ones",
         )
     # Noise of the means flattens the line by up to noise / spread.
     widened = line.covariance + np.diag([(line.slope * noise / spread) ** 2, 0.0])

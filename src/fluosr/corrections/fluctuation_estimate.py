@@ -1,7 +1,7 @@
 """How the emitters of a movie fluctuate, from the movie itself: Fano factor, memory, bleaching; a check of the gain.
 
-Each with a 95 % interval. What neighbouring pixels share is free of shot and read noise; the movie is read once, in
-windows of time, and the scatter between windows says how sure each value is.
+Each with a 95 % interval. What neighbouring pixels share is free of shot and read noise; the movie is read twice, for
+its bad pixels and in windows of time, and the scatter between windows says how sure each value is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from fluosr.corrections.gain_doubt import gain_doubted
 from fluosr.corrections.intervals import Interval, jackknife, student
 from fluosr.corrections.lag_curve import Window, rate_of
 from fluosr.corrections.neighbours import Balance, balance, pair_up, window_products
+from fluosr.corrections.pixels import find_bad_pixels
 from fluosr.errors import AcquisitionError
+from fluosr.statistics import gather
 
 FEWEST_FRAMES = 48
 SHORTEST_WINDOW, LONGEST_WINDOW = 12, 100  # frames
@@ -96,6 +98,8 @@ class FluctuationEstimate:
         bleaching = self.bleaching_frames.scaled(scale)
         if math.isinf(bleaching.low):
             lines.append("bleaching time: none; the light does not fall")
+        elif bleaching.low <= 0:
+            lines.append("bleaching time: not known; some of the movie has no light above the offset")
         elif math.isinf(bleaching.high):
             lines.append(f"bleaching time: none seen, above {bleaching.low:.3g} {unit}")
         else:
@@ -110,10 +114,16 @@ class FluctuationEstimate:
             gain_adu_per_e: the gain that the movie was opened with.
         """
         found = []
-        if self.gain_is_wrong:
-            suggested = self.gain_ratio.scaled(gain_adu_per_e)
+        suggested = self.gain_ratio.scaled(gain_adu_per_e)
+        if self.gain_is_wrong and suggested.low > 0:
             words = f"{suggested.value:.4g} ({suggested.ends()})"
             found.append(gain_doubted(self.gain_ratio.value, "the shot noise", gain_adu_per_e, words))
+        elif self.gain_is_wrong:
+            found.append(
+                "The frames vary less than their photons must: of the noise that pixels do not share nothing is sure. "
+                "They were interpolated, averaged or denoised, or the offset or read noise is wrong; no gain explains "
+                "them, and the Fano factor is not to be trusted. Give the movie as the camera took it."
+            )
         if self.memory_frames is not None and math.isinf(self.memory_frames.high):
             found.append(
                 f"Molecules blink so slowly (over {self.memory_frames.low:.3g} frames or more) that a movie of "
@@ -121,8 +131,9 @@ class FluctuationEstimate:
                 f"{self.fano_factor}, as a lower bound. A longer movie, or fewer frames per second, would tell."
             )
         if self.carries_nothing:
+            why = "includes 0" if self.fano_factor.holds(0.0) else "no emitters can have"
             found.append(
-                f"The fluctuations carry nothing: kappa is {self.fano_factor}, which includes 0. Methods that live on "
+                f"The fluctuations carry nothing: kappa is {self.fano_factor}, which {why}. Methods that live on "
                 "them show noise here; the mean frame has it all."
             )
         return found
@@ -150,10 +161,11 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
 
     Args:
         acquisition: the movie; of large ones the brightest part of the field and the first frames are read.
-        used: (Y, X) bool, pixels to trust; all by default.
+        used: (Y, X) bool, pixels to trust; by default all but hot, dead and saturated ones.
 
     Raises:
-        AcquisitionError: too few frames, or no contrast that fluctuations could be compared with.
+        AcquisitionError: too few frames, frames that are all identical, no usable pixel, or no contrast that
+            fluctuations could be compared with.
 
     Source:
         Cov(y_p, y_q) = kappa sum_i A_pi A_qi x_i of the forward model (:mod:`fluosr.forward`).
@@ -164,6 +176,8 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
             f"least {FEWEST_FRAMES} are needed."
         )
     part, trusted = _brightest_part(acquisition, used)
+    if trusted is None:
+        trusted = _good_pixels(part)
     n_frames = part.n_frames
     window = Window(min(LONGEST_WINDOW, max(SHORTEST_WINDOW, n_frames // WINDOWS)))
     pairs = pair_up(part, trusted)
@@ -222,6 +236,23 @@ def _brightest_part(acquisition: Acquisition, used: np.ndarray | None) -> tuple[
     where = (y, x, sides[0], sides[1])
     cut = None if used is None else used[y : y + sides[0], x : x + sides[1]]
     return acquisition.select(frames=frames, window=where), cut
+
+
+def _good_pixels(part: Acquisition) -> np.ndarray:
+    """(Y, X) bool: a single hot pixel has more contrast than the sample."""
+    statistics = gather(part)
+    if not statistics.variance.any():
+        raise AcquisitionError(f"{part.name}: all {part.n_frames} frames are identical, so that nothing fluctuates.")
+    bad = find_bad_pixels(
+        statistics.mean,
+        statistics.variance,
+        n_frames=statistics.n_frames,
+        saturated_fraction=statistics.at_ceiling,
+        fwhm_px=part.psf.fwhm_nm / part.pixel_size_nm,
+    )
+    if bad.mask.all():
+        raise AcquisitionError(f"{part.name}: no usable pixel is left: {' '.join(bad.warnings())}")
+    return ~bad.mask
 
 
 def _kappa(sums: Balance, window: Window, chosen: np.ndarray, memory: bool) -> tuple[float, float]:

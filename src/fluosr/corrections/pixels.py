@@ -13,6 +13,7 @@ NARROWEST_FWHM_PX = 1.5  # taken where the PSF is not known: no microscope worth
 SAFETY = 0.85  # the PSF may be this much narrower than stated without good pixels being called hot
 SIGNIFICANCE = 6.0  # standard deviations
 SENSITIVITY_MARGIN = 0.05  # pixels differ in sensitivity by this much without being hot
+FEWEST_FOR_DEAD = 5  # frames
 MINIMUM_SURPRISE = 15.0  # photons that a silent pixel must have missed: exp(-15) by chance
 
 
@@ -100,9 +101,12 @@ def find_bad_pixels(
 
 
 def _dead(variance: np.ndarray, n_frames: int) -> np.ndarray:
-    """Silent pixels whose living neighbours would have shown ``MINIMUM_SURPRISE`` photons."""
+    """Silent pixels whose living neighbours would have shown ``MINIMUM_SURPRISE`` photons.
+
+    None in very few frames: whole numbers repeat by chance there.
+    """
     silent = variance <= 0
-    if not silent.any() or silent.all():
+    if n_frames < FEWEST_FOR_DEAD or not silent.any() or silent.all():
         return np.zeros_like(silent)
     living = np.where(silent, np.nan, variance)
     overall = float(np.nanmedian(living))

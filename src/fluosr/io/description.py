@@ -97,7 +97,10 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
         lines += [] if missing else _fluctuations(acquisition)
     lines += [f"note: {note}" for note in movie.warnings if missing or refused]
     lines += [f"reconstruct would refuse this: {reason}" for reason in refused]
-    lines.append(f"still to be given: {'; and '.join(missing)}" if missing else "nothing is missing: reconstruct it")
+    if missing:
+        lines.append(f"still to be given: {'; and '.join(missing)}")
+    elif not refused:
+        lines.append("nothing is missing: reconstruct it")
     return lines
 
 

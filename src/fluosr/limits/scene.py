@@ -46,18 +46,25 @@ class Experiment:
     background_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("pixel_size_nm", "photons"):
+        for name, words in (("pixel_size_nm", "the pixel size (nm)"), ("photons", "the photons of the peak")):
             if not 0 < getattr(self, name) <= LARGEST:
-                raise UsageError(f"a limit needs a positive {name}, got {getattr(self, name):g}.")
+                raise UsageError(
+                    f"{words} must be positive and not above {LARGEST:g}, got {getattr(self, name):g}: a limit cannot "
+                    "be computed."
+                )
         for name, words in (
             ("fano_factor", "the Fano factor is variance over mean and"),
             ("read_noise_e", "the read noise (electrons rms)"),
             ("background_fraction", "the background (fraction of the peak)"),
         ):
-            if not 0 <= getattr(self, name) <= LARGEST:
-                raise UsageError(f"{words} must not be negative, got {getattr(self, name):g}.")
-        if not 2 <= self.frames <= LARGEST:
+            value = getattr(self, name)
+            if not 0 <= value <= LARGEST:
+                wrong = f"lie above {LARGEST:g}" if value > LARGEST else "be negative"
+                raise UsageError(f"{words} must not {wrong}, got {value:g}.")
+        if self.frames < 2:
             raise UsageError(f"a covariance needs at least 2 frames, got {self.frames}; some hundreds are good.")
+        if self.frames > LARGEST:
+            raise UsageError(f"a limit is computed for at most {LARGEST:g} frames, got {self.frames}.")
         if self.psf.fwhm_nm < self.pixel_size_nm:
             raise OpticsError(
                 f"the PSF's FWHM ({self.psf.fwhm_nm:.4g} nm) is smaller than the pixel ({self.pixel_size_nm:.4g} nm); "
@@ -94,8 +101,8 @@ class Pair:
             raise UsageError(f"a limit is known for lines and for points, not for {self.shape!r}.")
         if not 0 < self.length_nm <= LARGEST or not 0 <= self.width_nm <= LARGEST:
             raise UsageError(
-                f"lines have a length above 0 and a width of 0 or more, got {self.length_nm:g} and "
-                f"{self.width_nm:g} nm."
+                f"lines have a length above 0 and a width of 0 or more, none above {LARGEST:g} nm, got "
+                f"{self.length_nm:g} and {self.width_nm:g} nm."
             )
         if not abs(self.angle_deg) < 90:
             raise UsageError(f"lines tilt by less than 90 degrees, got {self.angle_deg:g}.")
@@ -138,8 +145,9 @@ class Pair:
         height, width = (math.ceil(side - 1e-9) for side in sides)
         if height * width > MOST_PIXELS:
             raise UsageError(
-                f"the pair fills {height} x {width} pixels, and at most {MOST_PIXELS} are computed with: take shorter "
-                "lines (the bound falls with the square root of their length), smaller separations or larger pixels."
+                f"the pair and the PSF around it fill {height} x {width} pixels, and at most {MOST_PIXELS} are "
+                "computed with: take shorter lines (the bound falls with the square root of their length), smaller "
+                "separations or larger pixels; or check the units of PSF and pixel, both nanometres."
             )
         return height, width
 

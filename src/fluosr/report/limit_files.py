@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import tempfile
 from pathlib import Path
 
@@ -29,12 +30,14 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}. Choose another --output.") from error
-    present = [name for name in (RECORD, *OTHERS) if (folder / name).exists()]
+    present = [name for name in (RECORD, *OTHERS) if os.path.lexists(folder / name)]
     if present and not _is_ours(folder / RECORD):
         raise OutputError(
             f"{folder} holds {', '.join(present)}, which no earlier run of fluosr left there; choose another --output, "
             "or move them away."
         )
+    if folders := [name for name in present if (folder / name).is_dir()]:
+        raise OutputError(f"{folder / folders[0]} is a folder; choose another --output, or move it away.")
 
 
 def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
