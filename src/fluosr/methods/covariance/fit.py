@@ -12,7 +12,7 @@ the covariance knows, and not on x: it would shrink x and let kappa make up for 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ LEAST_GRAIN = 1.0  # fine pixels FWHM, under which a grain is a pixel
 COARSE_STEPS = 25  # multiplicative steps that make the start
 DARK_QUANTILE = 0.1  # of the mean frame: where the background begins
 LEAST_OF_CURVATURE = 1e-4  # of the largest
+FARTHEST = 30.0  # times, that kappa lies from where the penalty has left it
 LEAST = 1e-12  # of the largest, in the start: a square root of zero has no slope
 
 
@@ -183,6 +184,19 @@ def coarse_light(likelihood: CompositeLikelihood, mean: torch.Tensor, fano_facto
         if fano_factor is None:
             kappa = moments_fano_factor(likelihood, fine, background)
     return Light(fine, background, kappa)
+
+
+def refitted(likelihood: CompositeLikelihood, light: Light) -> Light:
+    """The same light with the likeliest kappa: the penalty that made the light sparse has pulled on kappa, too."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log_kappa: likelihood.value(light.fine, light.background, math.exp(log_kappa)),
+        bounds=[math.log(light.fano_factor) + side * math.log(FARTHEST) for side in (-1, 1)],
+        method="bounded",
+        options={"xatol": 1e-3},
+    )
+    return replace(light, fano_factor=math.exp(float(found.x)))
 
 
 def moments_fano_factor(likelihood: CompositeLikelihood, fine: torch.Tensor, background: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fluosr.methods.base import Run
-from fluosr.methods.covariance.fit import COARSE_STEPS, Fit, Light, coarse_light
+from fluosr.methods.covariance.fit import COARSE_STEPS, Fit, Light, coarse_light, refitted
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.parameters import CovarianceParameters
@@ -102,6 +102,8 @@ class CovarianceMaker(ImageMaker):
         self._latest = (fit, stage, run)
         state = self._minimised(fit, start, run, stage)
         light = fit.light(state.point)
+        if self.parameters.fano is None:
+            light = refitted(likelihood, light)
         self._explain(likelihood, light, state)
         return self._shown(light)
 
@@ -190,7 +192,7 @@ class CovarianceMaker(ImageMaker):
         given = self.parameters
         self.chosen["fano"] = light.fano_factor
         if given.fano is None:
-            self.choices["fano"] = {"value": light.fano_factor, "why": "fitted with the image"}
+            self.choices["fano"] = {"value": light.fano_factor, "why": "the likeliest for the image"}
         if state.iteration >= given.iterations:
             self.warnings.append(
                 f"The fit had not come to rest after {given.iterations} iterations: more may separate more."
