@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluosr.methods.covariance import likelihood as module
-from fluosr.methods.covariance.fit import Fit, Light, coarse_light, moments_fano_factor
+from fluosr.methods.covariance.fit import Fit, Light, coarse_light
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.regularisation import penalty
@@ -247,7 +247,7 @@ def test_the_moments_fano_factor_of_exact_moments_is_exact(kappa: float) -> None
     problem = Problem(NARROW, (6, 5))
     x, b = tensor(problem.x), tensor(problem.b)
     problem.likelihood.moments.covariance.copy_(problem.likelihood.model(x, b, kappa))
-    assert moments_fano_factor(problem.likelihood, x, b) == pytest.approx(kappa, rel=1e-9)
+    assert problem.likelihood.moments_fano_factor(x, b) == pytest.approx(kappa, rel=1e-9)
     assert problem.likelihood.covariance_misfit(x, b, kappa) == pytest.approx(0.0, abs=1e-9)
 
 

@@ -31,7 +31,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
 
     found = look_at(acquisition, parameters, run)
     if parameters.fall_back and found.nothing is not None:
-        return compared(mean_instead(acquisition, parameters, run, found.nothing, METHOD), found.fano_factor)
+        return compared(mean_instead(acquisition, parameters, run, found.nothing, METHOD), found)
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return CovarianceMaker(movie, factor, parameters, run.device)
@@ -47,7 +47,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
         buffers=BUFFERS,
         reads_fluctuations=False,
     )
-    return compared(made, found.fano_factor)
+    return compared(made, found)
 
 
 def _load() -> ReconstructFunction:

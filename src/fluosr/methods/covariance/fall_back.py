@@ -35,10 +35,12 @@ class Fluctuations:
     Attributes:
         fano_factor: kappa with its interval; None where it cannot be known.
         nothing: why the covariance carries nothing beyond the mean, in plain words; None where it does.
+        doubts: what speaks against the gain, in plain words.
     """
 
     fano_factor: Interval | None
     nothing: str | None
+    doubts: tuple[str, ...] = ()
 
 
 def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run) -> Fluctuations:
@@ -61,9 +63,11 @@ def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run
     except StopRequested:
         raise ReconstructionInterrupted(NO_IMAGE_YET) from None
     try:
-        kappa = estimate_fluctuations(acquisition).fano_factor
+        estimate = estimate_fluctuations(acquisition)
     except AcquisitionError as reason:
         return Fluctuations(None, f"How the emitters fluctuate is not known: {reason}")
+    kappa = estimate.fano_factor
+    doubts = tuple(estimate.warnings(acquisition.camera.gain_adu_per_e)) if estimate.gain_is_wrong else ()
     if not kappa.low > 0 and parameters.fano is None:
         return Fluctuations(kappa, f"The Fano factor of the emitters may be 0: {kappa}.")
     gain = covariance_gain(acquisition, statistics.mean, statistics.variance, parameters.fano or kappa.value)
@@ -73,11 +77,12 @@ def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run
             f"The Fano factor of the emitters is {kappa}; at this light the covariance adds {100 * gain:.1f} % to what "
             "the mean frame tells of an emitter.",
         )
-    return Fluctuations(kappa, None)
+    return Fluctuations(kappa, None, doubts)
 
 
-def compared(made: Reconstruction, kappa: Interval | None) -> Reconstruction:
+def compared(made: Reconstruction, found: Fluctuations) -> Reconstruction:
     """The same with what neighbouring pixels tell of the Fano factor beside the fit; a warning where they differ."""
+    kappa = found.fano_factor
     if kappa is None:
         return made
     choices = made.choices | {
@@ -86,11 +91,11 @@ def compared(made: Reconstruction, kappa: Interval | None) -> Reconstruction:
             "why": f"from what neighbouring pixels share, over the mean frame's structure; {kappa.ends()}",
         }
     }
-    fitted = made.choices.get("fano", {}).get("value")
-    warnings = list(made.warnings)
+    fitted = made.parameters.get("fano")
+    warnings = [*found.doubts, *made.warnings]
     if isinstance(fitted, float) and not kappa.low / DISAGREE < fitted < kappa.high * DISAGREE:
         warnings.append(
-            f"Mean and covariance disagree about the Fano factor: the fit says {fitted:.3g}, neighbouring pixels "
+            f"Mean and covariance disagree about the Fano factor: it is {fitted:.3g} here, neighbouring pixels "
             f"{kappa}. Emitters that fluctuate differently, another PSF, or a wrong gain would do that; where light is "
             "follows the covariance, how much there is the mean frame."
         )

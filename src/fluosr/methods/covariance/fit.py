@@ -174,7 +174,7 @@ def coarse_light(likelihood: CompositeLikelihood, mean: torch.Tensor, fano_facto
     background = torch.full_like(mean, dark)
     light = max(float(mean.mean()) - dark, 0.05 * dark, 1e-9)
     fine = mean.new_full(patches.grid.shape, light / patches.grid.factor**2)
-    kappa = moments_fano_factor(likelihood, fine, background) if fano_factor is None else fano_factor
+    kappa = likelihood.moments_fano_factor(fine, background) if fano_factor is None else fano_factor
     for _ in range(COARSE_STEPS):
         before = likelihood.value(fine, background, kappa)
         stepped = likelihood.multiplicative_step(fine, background, kappa)
@@ -182,7 +182,7 @@ def coarse_light(likelihood: CompositeLikelihood, mean: torch.Tensor, fano_facto
             stepped = likelihood.multiplicative_step(fine, background, kappa, careful=True)
         fine = stepped
         if fano_factor is None:
-            kappa = moments_fano_factor(likelihood, fine, background)
+            kappa = likelihood.moments_fano_factor(fine, background)
     return Light(fine, background, kappa)
 
 
@@ -197,11 +197,3 @@ def refitted(likelihood: CompositeLikelihood, light: Light) -> Light:
         options={"xatol": 1e-3},
     )
     return replace(light, fano_factor=math.exp(float(found.x)))
-
-
-def moments_fano_factor(likelihood: CompositeLikelihood, fine: torch.Tensor, background: torch.Tensor) -> float:
-    """kappa by least squares over all covariances, for given light; not below 1e-3."""
-    alone = likelihood.model(fine, background, 0.0)
-    shared = likelihood.model(fine, background, 1.0) - alone
-    excess = ((likelihood.moments.covariance - alone) * shared).sum()
-    return max(1e-3, float(excess / (shared * shared).sum().clamp_min(1e-300)))

@@ -23,6 +23,7 @@ import torch
 from fluosr.methods.covariance.moments import Moments
 from fluosr.methods.covariance.patches import Patches
 
+LEAST_FANO_FACTOR = 1e-3  # from which a fit can still find a larger one
 BATCH_BYTES = 2**28  # of matrices at once
 
 
@@ -172,6 +173,22 @@ class CompositeLikelihood:
             total += float((white**2).sum())
             entries += white.numel()
         return (self.count * total / entries) ** 0.5
+
+    def moments_fano_factor(self, fine: torch.Tensor, background: torch.Tensor) -> float:
+        """kappa for given light, by least squares over all covariances weighted as if kappa were 0; at least 1e-3.
+
+        With N = Sigma at kappa = 0, K = dSigma / dkappa and P = N^-1: tr(P (S - N) P K) / tr(P K P K). Bad pixels,
+        whose noise is taken to be large, have no say.
+        """
+        aimed, weight = 0.0, 0.0
+        for members, windows, mean in self._parts(fine, background):
+            alone = self._sigma(members, windows, mean, 0.0)
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(alone))
+            shared = inverse @ self.patches.covariance(windows)
+            excess = inverse @ (self.moments.covariance[members] - alone)
+            aimed += float((excess * shared.mT).sum())
+            weight += float((shared * shared.mT).sum())
+        return max(LEAST_FANO_FACTOR, aimed / max(weight, 1e-300))
 
     def model(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
         """(P, M, M) Sigma."""
