@@ -43,8 +43,8 @@ def main() -> None:
         made = fluosr.reconstruct(acquisition, "covariance", device="cpu")
         took = time.process_time() - began
         quality = judge(made)
-        back = any("carries nothing" in warning for warning in made.warnings)
         choices = made.choices
+        back = "fell_back" in choices
         neighbours = choices.get("fano_of_neighbours")
         told = f"{neighbours['value']:.3g} ({str(neighbours['why']).split('; ')[-1]})" if neighbours else "not known"
         table.rows.append(

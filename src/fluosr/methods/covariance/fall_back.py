@@ -142,7 +142,7 @@ def mean_instead(
         made,
         method=method.name,
         parameters=parameters.model_dump() | made.parameters,  # what both have is what FluoGAN took it to be
-        choices={name: choice for name, choice in made.choices.items() if name != "fano"},
+        choices=made.choices | {"fell_back": {"value": True, "why": why}},
         warnings=[warning, *made.warnings],
         citations=[method.citation, *made.citations],
     )
