@@ -252,8 +252,8 @@ def _deciding(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
         ("method", "seeds", "resolved in 90 % from, nm", "60 nm", "80 nm", "100 nm", "120 nm", "150 nm", "180 nm",
          "false splits", "error of d, nm", "correlation", "NRMSE", "Jaccard", "CPU, s"),
         f"Lines {LENGTH_NM:.0f} nm long under a PSF of 324 nm, 100-nm pixels, L = 6, every parameter at its default "
-        "but for DivNoising, which goes without its calibration; camera estimated from the movie. What a method refuses it has "
-        "not resolved. The smallest separation from which on every pair dips by 26 % in nine of ten "
+        "but for DivNoising, which goes without its calibration; camera estimated from the movie. What a method "
+        "refuses it has not resolved. The smallest separation from which on every pair dips by 26 % in nine of ten "
         "seeds; share of the seeds in which a pair of that distance dips so; single lines that do; mean error of the "
         "distances of the resolved pairs; mean ± sd over seeds. "
         f"Limit (bound of d's sd at most d / 2, balance known to 50 %): {mean_nm:.0f} nm from the mean alone, "
