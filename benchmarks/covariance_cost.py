@@ -98,9 +98,9 @@ def growth(sides: list[int], device: str) -> Table:
         maker = CovarianceMaker(corrected, FACTOR, CovarianceParameters(), device)
         for numbers, frames in corrected.chunks():
             maker.add(numbers, frames)
-        likelihood = CompositeLikelihood(maker.patches, maker.moments.moments(), maker._noise())
-        start = coarse_light(likelihood, maker._mean(), None)
-        fit = Fit(likelihood, maker._basis())
+        likelihood = CompositeLikelihood(maker.patches, maker.moments.moments(), maker.noise())
+        start = coarse_light(likelihood, maker.mean(), None)
+        fit = Fit(likelihood, maker.basis())
         state = fit.start(start)
         for _ in range(quasi_newton.MEMORY):
             fit.advance(state)

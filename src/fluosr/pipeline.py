@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import OutputError, UsageError
 from fluosr.io.lock import only_run_in
-from fluosr.io.write import write_json, write_ome_tiff, write_tiff
+from fluosr.io.write import make_folder, write_json, write_ome_tiff, write_tiff
 from fluosr.machine import peak_memory_mb
 from fluosr.methods.base import Method, MethodParameters, Run
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
@@ -333,14 +332,7 @@ def check_output(
     Raises:
         OutputError: it cannot.
     """
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output} is a file; --output takes a folder.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".fluosr-", suffix=".part", dir=output):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write to {output}: {error.strerror}. Choose another --output.") from error
+    make_folder(output)
     present = [name for name in names if (output / name).is_file() or any((output / name).glob("*"))]
     movie = acquisition.provenance.get("path")
     taken = [path for name in present for path in ((output / name), *(output / name).glob("*")) if path.is_file()]

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,22 @@ StrPath = str | os.PathLike[str]
 # A classic TIFF addresses 4 GiB; some of it goes to the directories.
 CLASSIC_BYTES = 2**32 - 2**25
 IMAGEJ_TYPES = {"uint8", "uint16", "float32"}
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results and see that it can be written to.
+
+    Raises:
+        OutputError: it cannot, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; --output takes a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".fluosr-", suffix=".part", dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}. Choose another --output.") from error
 
 
 def write_ome_tiff(path: StrPath, image: np.ndarray, pixel_size_nm: float, name: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tempfile
 from pathlib import Path
 
 from fluosr.errors import OutputError
-from fluosr.io.write import write_bytes, write_json, write_text
+from fluosr.io.write import make_folder, write_bytes, write_json, write_text
 from fluosr.limits.table import Limit
 
 KIND = "fluosr limit"
@@ -22,14 +21,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: it cannot, or it does.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; --output takes a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".fluosr-", suffix=".part", dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}. Choose another --output.") from error
+    make_folder(folder)
     present = [name for name in (RECORD, *OTHERS) if os.path.lexists(folder / name)]
     if present and not _is_ours(folder / RECORD):
         raise OutputError(

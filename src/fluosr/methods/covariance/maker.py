@@ -88,11 +88,11 @@ class CovarianceMaker(ImageMaker):
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) mean emission, photons per fine pixel and frame."""
         sparsity = self._sparsity(run, stage)
-        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self._noise())
-        start = coarse_light(likelihood, self._mean(), self.parameters.fano)
+        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise())
+        start = coarse_light(likelihood, self.mean(), self.parameters.fano)
         fit = Fit(
             likelihood,
-            self._basis(),
+            self.basis(),
             grain_fwhm=self._grain_fwhm,
             penalty=penalty(likelihood, start, sparsity),
             fano_reference=start.fano_factor,
@@ -148,8 +148,8 @@ class CovarianceMaker(ImageMaker):
             chosen, worse = choose(
                 self.patches,
                 self.moments,
-                self._noise(),
-                self._mean(),
+                self.noise(),
+                self.mean(),
                 grain_fwhm=self._grain_fwhm,
                 fano_factor=self.parameters.fano,
                 spacing=self._spacing,
@@ -211,24 +211,27 @@ class CovarianceMaker(ImageMaker):
 
     def _shown(self, light: Light) -> np.ndarray:
         """(L Y, L X); sets what goes with it."""
-        emission = realised_emission(light, self._mean(), self._noise(), self._forward, self._adjoint)
+        emission = realised_emission(light, self.mean(), self.noise(), self._forward, self._adjoint)
         self.background = light.background.cpu().numpy().astype(float)
         self.expected = (self._forward(emission) + light.background).cpu().numpy().astype(float)
         image: np.ndarray = self.grid.crop(emission).cpu().numpy().astype(np.float32)
         self.maps["expected_emission_photons"] = self.grid.crop(light.fine).cpu().numpy().astype(np.float32)
         return image
 
-    def _mean(self) -> torch.Tensor:
+    def mean(self) -> torch.Tensor:
+        """(Y, X) mean of the frames so far, photoelectrons."""
         return torch.as_tensor(self._sum / max(1, self.moments.count), device=self.device)
 
     @property
     def _spacing(self) -> float:
         return self.movie.fwhm_px / KNOTS_PER_FWHM
 
-    def _basis(self) -> BackgroundBasis:
+    def basis(self) -> BackgroundBasis:
+        """The background's splines."""
         return BackgroundBasis(self.grid.field_shape, self._spacing, dtype=torch.float64, device=self.device)
 
-    def _noise(self) -> Noise:
+    def noise(self) -> Noise:
+        """Of a corrected frame's pixels."""
         dark = self.movie.noise_variance(np.zeros(self.grid.field_shape))
         slope = float((self.movie.noise_variance(np.ones(self.grid.field_shape)) - dark).mean())
         used, statistics = self.movie.used, self.movie.statistics

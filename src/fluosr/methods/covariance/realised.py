@@ -10,17 +10,11 @@ the best linear estimate given the mean frame. It lies where x lies and explains
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from fluosr.methods.covariance.fit import Light
 from fluosr.methods.covariance.likelihood import Noise
-
-MOST_STEPS = 500  # of conjugate gradients
-RESIDUAL = 1e-8  # relative, at which they are done
-
-Operator = Callable[[torch.Tensor], torch.Tensor]
+from fluosr.solvers.conjugate_gradients import Operator, solve
 
 
 def realised_emission(
@@ -40,23 +34,5 @@ def realised_emission(
     def product(v: torch.Tensor) -> torch.Tensor:
         return light.fano_factor * forward(light.fine * adjoint(v)) + variance * v
 
-    aimed = _solve(product, mean - expected, 1.0 / variance)
+    aimed = solve(product, mean - expected, 1.0 / variance)
     return (light.fine * (1.0 + light.fano_factor * adjoint(aimed))).clamp_min(0.0)
-
-
-def _solve(product: Operator, right: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Conjugate gradients with a diagonal preconditioner, for a positive definite product."""
-    solution, residual = torch.zeros_like(right), right.clone()
-    scaled = scale * residual
-    direction, energy = scaled.clone(), float((residual * scaled).sum())
-    enough = RESIDUAL**2 * energy
-    for _ in range(MOST_STEPS):
-        if energy <= enough:
-            break
-        pushed = product(direction)
-        step = energy / float((direction * pushed).sum())
-        solution, residual = solution + step * direction, residual - step * pushed
-        scaled = scale * residual
-        before, energy = energy, float((residual * scaled).sum())
-        direction = scaled + (energy / before) * direction
-    return solution
