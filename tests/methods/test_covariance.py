@@ -20,6 +20,7 @@ from fluosr.methods.base import Run
 from fluosr.methods.covariance import regularisation
 from fluosr.methods.covariance.fall_back import covariance_gain
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
+from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.patches import Patches
 from fluosr.methods.held_out import sparsest_as_good_as_best
@@ -279,6 +280,7 @@ def chosen_for(frames: np.ndarray, monkeypatch: pytest.MonkeyPatch, factor: int 
         moments,
         Noise(1.0, torch.full(field, 0.01, dtype=torch.float64)),
         torch.as_tensor(frames.mean(0), dtype=torch.float64),
+        memory=Memory(),
         grain_fwhm=0.0,
         fano_factor=10.0,
         spacing=4.0,

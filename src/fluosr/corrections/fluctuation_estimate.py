@@ -121,8 +121,9 @@ class FluctuationEstimate:
         elif self.gain_is_wrong:
             found.append(
                 "The frames vary less than their photons must: of the noise that pixels do not share nothing is sure. "
-                "They were interpolated, averaged or denoised, or the offset or read noise is wrong; no gain explains "
-                "them, and the Fano factor is not to be trusted. Give the movie as the camera took it."
+                "They were interpolated, averaged or denoised, the PSF is wider than stated, or the offset or read "
+                "noise is wrong; no gain explains them, and the Fano factor is not to be trusted. Give the movie as "
+                "the camera took it, and its --fwhm."
             )
         if self.memory_frames is not None and math.isinf(self.memory_frames.high):
             found.append(

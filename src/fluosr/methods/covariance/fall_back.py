@@ -36,11 +36,13 @@ class Fluctuations:
         fano_factor: kappa with its interval; None where it cannot be known.
         nothing: why the covariance carries nothing beyond the mean, in plain words; None where it does.
         doubts: what speaks against the gain, in plain words.
+        memory_frames: after which molecules have forgotten whether they were on; None where none is seen.
     """
 
     fano_factor: Interval | None
     nothing: str | None
     doubts: tuple[str, ...] = ()
+    memory_frames: float | None = None
 
 
 def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run) -> Fluctuations:
@@ -77,7 +79,7 @@ def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run
             f"The Fano factor of the emitters is {kappa}; at this light the covariance adds {100 * gain:.1f} % to what "
             "the mean frame tells of an emitter.",
         )
-    return Fluctuations(kappa, None, doubts)
+    return Fluctuations(kappa, None, doubts, None if estimate.memory_frames is None else estimate.memory_frames.value)
 
 
 def compared(made: Reconstruction, found: Fluctuations) -> Reconstruction:

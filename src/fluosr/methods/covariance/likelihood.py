@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import Moments
 from fluosr.methods.covariance.patches import Patches
 
@@ -56,10 +57,12 @@ class CompositeLikelihood:
         patches: geometry.
         moments: mean and covariance of the frames.
         noise: of a pixel.
+        memory: of the emitters. Q is that of independent frames all the same; how sure it is depends on memory.
     """
 
-    def __init__(self, patches: Patches, moments: Moments, noise: Noise) -> None:
+    def __init__(self, patches: Patches, moments: Moments, noise: Noise, memory: Memory | None = None) -> None:
         self.patches, self.moments, self.noise = patches, moments, noise
+        self.memory = memory or Memory()
         self._floor = patches.gather(noise.floor)
         size = 8 * patches.size**2
         self._batch = max(1, int(BATCH_BYTES / (6 * size)))
@@ -159,19 +162,46 @@ class CompositeLikelihood:
             found.append(seen + 0.5 * (fano_factor * seen) ** 2)
         return self.patches.weight * self.patches.windows_adjoint(torch.cat(found))
 
+    def gradient_sd(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
+        """(ny, nx) standard deviation of dQ/dx_i over movies that this light made.
+
+        4 / T times the Fisher information of one frame without memory. With memory the two parts of it grow by 1 +
+        2 s sum rho_k and 1 + 2 s^2 sum rho_k^2, where a^T P y owes s of its variance to the emitters, which remember,
+        and the rest to noise, which does not.
+        """
+        found = []
+        for members, windows, mean in self._parts(fine, background):
+            inverse, _, _ = self._solved(members, windows, mean, fano_factor)
+            seen = self.patches.covariance_adjoint(inverse)
+            noise = self._sigma(members, windows, mean, 0.0)
+            share = 1.0 - self.patches.covariance_adjoint(inverse @ noise @ inverse) / seen.clamp_min(1e-300)
+            share = share.clamp(0.0, 1.0)
+            of_mean = seen * (1.0 + self.memory.of_mean * share)
+            of_covariance = 0.5 * (fano_factor * seen) ** 2 * (1.0 + self.memory.of_covariance * share**2)
+            found.append(of_mean + of_covariance)
+        information = self.patches.weight * self.patches.windows_adjoint(torch.cat(found))
+        return 2.0 * (information / self.count).sqrt()
+
     def covariance_misfit(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> float:
         """rms of the whitened covariance's residual, over what Gaussian frames of this covariance would leave.
 
-        R = L^-1 S L^-T, L L^T = Sigma, is the unit matrix up to 1 / sqrt(T) off its diagonal, sqrt(2 / T) on it.
+        R = L^-1 S L^-T, L L^T = Sigma, is the unit matrix up to (1 + delta_ij + 2 (G_ii G_jj + G_ij^2) sum rho_k^2) / T
+        in the variance of R_ij, with G = L^-1 (Sigma - N) L^-T: the emitters' part of the whitened frames, which
+        remembers.
         """
         total, entries = 0.0, 0
         for members, windows, mean in self._parts(fine, background):
             root = torch.linalg.cholesky(self._sigma(members, windows, mean, fano_factor))
-            half = torch.linalg.solve_triangular(root, self.moments.covariance[members], upper=False)
-            white = torch.linalg.solve_triangular(root, half.mT, upper=False)
-            white.diagonal(dim1=-2, dim2=-1).sub_(1.0).div_(2.0**0.5)
-            total += float((white**2).sum())
-            entries += white.numel()
+            residual = whitened(self.moments.covariance[members], root)
+            residual.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+            emitted = whitened(self._sigma(members, windows, mean, 0.0), root).neg_()
+            emitted.diagonal(dim1=-2, dim2=-1).add_(1.0)
+            each = emitted.diagonal(dim1=-2, dim2=-1).clone()
+            remembered = each[:, :, None] * each[:, None, :] + emitted**2
+            expected = 1.0 + self.memory.of_covariance * remembered
+            expected.diagonal(dim1=-2, dim2=-1).add_(1.0)
+            total += float((residual**2 / expected).sum())
+            entries += residual.numel()
         return (self.count * total / entries) ** 0.5
 
     def moments_fano_factor(self, fine: torch.Tensor, background: torch.Tensor) -> float:
@@ -225,3 +255,9 @@ class CompositeLikelihood:
     def _misfit(self, members: slice, inverse: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         spread = (inverse * self.moments.covariance[members]).sum((-2, -1))
         return spread + (residual * (inverse @ residual[:, :, None])[:, :, 0]).sum(-1)
+
+
+def whitened(matrix: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+    """L^-1 M L^-T of symmetric M; (P, M, M) each, L lower triangular."""
+    half = torch.linalg.solve_triangular(root, matrix, upper=False)
+    return torch.linalg.solve_triangular(root, half.mT, upper=False)

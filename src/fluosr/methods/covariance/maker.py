@@ -11,6 +11,7 @@ import torch
 from fluosr.methods.base import Run
 from fluosr.methods.covariance.fit import COARSE_STEPS, Fit, Light, coarse_light, refitted
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
+from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.parameters import CovarianceParameters
 from fluosr.methods.covariance.patches import Patches
@@ -44,15 +45,23 @@ class CovarianceMaker(ImageMaker):
         factor: L.
         parameters: the method's.
         device: where to compute.
+        memory: of the emitters.
     """
 
-    def __init__(self, movie: CorrectedMovie, factor: int, parameters: CovarianceParameters, device: str) -> None:
+    def __init__(
+        self,
+        movie: CorrectedMovie,
+        factor: int,
+        parameters: CovarianceParameters,
+        device: str,
+        memory: Memory | None = None,
+    ) -> None:
         super().__init__()
         acquisition = movie.acquisition
         psf, pixel_nm = acquisition.psf, acquisition.pixel_size_nm
         # An emitter further out than three sigma of a Gaussian is not placed by what little of it the field sees.
         reach_nm = min(psf.reach_nm, 3.0 / FWHM_PER_SIGMA * psf.fwhm_nm)
-        self.movie, self.parameters, self.device = movie, parameters, device
+        self.movie, self.parameters, self.device, self.memory = movie, parameters, device, memory or Memory()
         self.grid = Grid(acquisition.field_shape, factor, margin_for(reach_nm, pixel_nm))
         self._grain_fwhm = parameters.grain_nm * factor / pixel_nm
         self.patches = Patches(self.grid, psf, pixel_nm, device)
@@ -88,7 +97,7 @@ class CovarianceMaker(ImageMaker):
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) mean emission, photons per fine pixel and frame."""
         sparsity = self._sparsity(run, stage)
-        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise())
+        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise(), self.memory)
         start = coarse_light(likelihood, self.mean(), self.parameters.fano)
         fit = Fit(
             likelihood,
@@ -150,6 +159,7 @@ class CovarianceMaker(ImageMaker):
                 self.moments,
                 self.noise(),
                 self.mean(),
+                memory=self.memory,
                 grain_fwhm=self._grain_fwhm,
                 fano_factor=self.parameters.fano,
                 spacing=self._spacing,
@@ -200,8 +210,8 @@ class CovarianceMaker(ImageMaker):
         misfit = likelihood.covariance_misfit(light.fine, light.background, light.fano_factor)
         self.choices["covariance_misfit"] = {
             "value": misfit,
-            "why": "rms residual of the covariance over that of as many Gaussian frames; bursts of light and memory "
-            "raise it",
+            "why": "rms residual of the covariance over that of as many Gaussian frames with the same memory; rare, "
+            "bright bursts raise it",
         }
         if misfit > COVARIANCE_MISFIT:
             self.warnings.append(

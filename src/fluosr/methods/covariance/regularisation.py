@@ -14,6 +14,7 @@ import torch
 
 from fluosr.methods.covariance.fit import Fit, Light, coarse_light
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
+from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import PatchMoments
 from fluosr.methods.covariance.patches import Patches
 from fluosr.methods.held_out import sparsest_as_good_as_best
@@ -25,9 +26,8 @@ TRIAL_ITERATIONS = 100
 
 
 def penalty(likelihood: CompositeLikelihood, light: Light, sparsity: float) -> torch.Tensor:
-    """(ny, nx) per photon: ``sparsity`` standard deviations of dQ/dx at a coarse image, 2 sqrt(F / T)."""
-    information = likelihood.information(light.fine, light.background, light.fano_factor)
-    return sparsity * 2.0 * (information / likelihood.count).sqrt()
+    """(ny, nx) per photon: ``sparsity`` standard deviations of dQ/dx at a coarse image."""
+    return sparsity * likelihood.gradient_sd(light.fine, light.background, light.fano_factor)
 
 
 def choose(
@@ -36,6 +36,7 @@ def choose(
     noise: Noise,
     mean: torch.Tensor,
     *,
+    memory: Memory,
     grain_fwhm: float,
     fano_factor: float | None,
     spacing: float,
@@ -46,6 +47,7 @@ def choose(
     Args:
         patches, moments, noise: of the movie.
         mean: (Y, X) mean frame.
+        memory: of the emitters.
         grain_fwhm: fine pixels.
         fano_factor: kappa where it is known.
         spacing: of the background's knots, camera pixels.
@@ -58,7 +60,7 @@ def choose(
     part = patches.block(members)
     rows, columns = (slice(o, o + size) for o, size in zip(part.origin, part.grid.field_shape, strict=True))
     local = Noise(noise.slope, noise.floor[rows, columns])
-    fitted, asked = (CompositeLikelihood(part, moments.moments(k).select(members), local) for k in (0, 1))
+    fitted, asked = (CompositeLikelihood(part, moments.moments(k).select(members), local, memory) for k in (0, 1))
     basis = BackgroundBasis(part.grid.field_shape, spacing, dtype=torch.float64, device=part.device)
     start = coarse_light(fitted, mean[rows, columns], fano_factor)
     scores = []
