@@ -29,6 +29,7 @@ ROOMS = (
     "forward",
     "limits",
     "acquisition",
+    "localisations",
     "reconstruction",
     "statistics",
     "solvers",

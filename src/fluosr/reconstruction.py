@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fluosr.localisations import Localisations
+
 NOTHING_HERE = 4.0  # significance under which an image is no evidence of structure
 
 
@@ -32,6 +34,7 @@ class Reconstruction:
         uncertainty: (L Y, L X) float32 standard deviation of ``image``, where the method has one.
         maps: further images on the fine grid by name, unit included ("density_per_um2"), where the method has any;
             letters, digits and underscores, for each becomes a file.
+        localisations: the molecules that the image was drawn from, where the method finds single molecules.
         fixed_pattern: variance of the mean frame that the camera's fixed pattern adds, over what the frames' own noise
             explains, plus one: 1 for a clean camera. Halves of the frames share the pattern.
         photometric: the image is in photons by the method's own model. Otherwise its unit was the method's own and it
@@ -57,6 +60,7 @@ class Reconstruction:
     significance: float | None = None
     uncertainty: np.ndarray | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    localisations: Localisations | None = None
     fixed_pattern: float = 1.0
     photometric: bool = True
     history: dict[str, list[float]] = field(default_factory=dict)
