@@ -15,7 +15,8 @@ from fluosr.report.limit_files import save_limit
 from fluosr.report.limit_plot import draw_limit
 from tests.commands import contents, fluosr
 
-QUICK = ("--pixel-size", "160", "--length", "200", "--photons", "5", "--fano", "100", "--background", "0.2")
+BURSTS = ("--pixel-size", "160", "--photons", "5", "--fano", "100", "--background", "0.2")
+QUICK = (*BURSTS, "--length", "200")
 OPTICS = ("--fwhm", "324")
 FILES = {"limit.json", "limit.csv", "limit.png", "limit.svg"}
 
@@ -56,7 +57,7 @@ def test_the_figures_are_those_of_the_library() -> None:
 
 def test_points_and_an_airy_pattern_may_be_asked_for() -> None:
     found = fluosr(
-        "limit", "--na", "1.4", "--wavelength", "880", *QUICK, "--shape", "points", "--separations", "80",
+        "limit", "--na", "1.4", "--wavelength", "880", *BURSTS, "--shape", "points", "--separations", "80",
         "--wanted", "80",
     )  # fmt: skip
     assert found.code == 0 and "two points 80 nm apart" in found.out
@@ -100,6 +101,7 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         ((*OPTICS, *QUICK, "--photons", "0"), ["photons of the peak must be positive", "got 0"]),
         ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),
         ((*OPTICS, *QUICK, "--shape", "discs"), ["lines and for points, not for 'discs'"]),
+        ((*OPTICS, *QUICK, "--shape", "points", "--length", "300"), ["--length and --width are of lines"]),
         ((*OPTICS, *QUICK, "--separations", "a"), ["--separations a", "40:200:20"]),
         ((*OPTICS, *QUICK, "--separations", "200:40:20"), ["--separations 200:40:20"]),
         ((*OPTICS, *QUICK, "--separations", "1:2:0"), ["--separations 1:2:0"]),
@@ -118,6 +120,11 @@ def test_what_cannot_be_is_refused_with_2(arguments: tuple[str, ...], words: lis
     assert found.code == 2 and not found.out
     for word in words:
         assert word in found.err
+
+
+def test_a_refused_call_leaves_no_folder(tmp_path: Path) -> None:
+    found = fluosr("limit", *OPTICS, *QUICK, "--separations", "0.001", "-o", tmp_path / "new")
+    assert found.code == 2 and not (tmp_path / "new").exists()
 
 
 def test_the_picture_is_drawn_where_nothing_is_told_apart_and_for_one_separation(tmp_path: Path) -> None:

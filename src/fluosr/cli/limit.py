@@ -35,9 +35,9 @@ def limit(
     slope: Annotated[bool, typer.Option("--slope", help="the background may be inclined")] = False,
     read_noise: Annotated[float, typer.Option("--read-noise", help="electrons rms")] = 0.5,
     shape: Annotated[str, typer.Option("--shape", help="lines or points")] = "lines",
-    length: Annotated[float, typer.Option("--length", help="of the lines, nm")] = 800.0,
-    width: Annotated[float, typer.Option("--width", help="of the lines, nm")] = 20.0,
-    angle: Annotated[float, typer.Option("--angle", help="tilt of the lines, degrees")] = 0.0,
+    length: Annotated[float | None, typer.Option("--length", help="of the lines, nm [800]")] = None,
+    width: Annotated[float | None, typer.Option("--width", help="of the lines, nm [20]")] = None,
+    angle: Annotated[float, typer.Option("--angle", help="tilt of the pair, degrees")] = 0.0,
     separations: Annotated[
         str, typer.Option("--separations", help="nm: start:stop:step with both ends, or 40,60,80")
     ] = "40:200:20",
@@ -71,8 +71,11 @@ def limit(
         read_noise_e=read_noise,
         background_fraction=background,
     )
-    pair = Pair(shape, length, width, angle)  # type: ignore[arg-type]
-    if output is not None:
+    of_lines = {name: size for name, size in (("length_nm", length), ("width_nm", width)) if size is not None}
+    if shape == "points" and of_lines:
+        raise UsageError("--length and --width are of lines; points have none.")
+    pair = Pair(shape, angle_deg=angle, **of_lines)  # type: ignore[arg-type]
+    if output is not None and output.exists():  # a new one is made once there is something to put in
         from fluosr.report.limit_files import check_folder
 
         check_folder(output)
