@@ -1,0 +1,126 @@
+"""Training on examples that are drawn anew at every step; the weights kept are those that place molecules best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from fluosr.methods.deep_storm.examples import Instrument, draw_examples
+from fluosr.methods.deep_storm.heatmap import loss, prepared
+from fluosr.networks.deep_storm import DeepStorm
+
+SAFE_POINT, EVALUATION = 10, 50  # training steps from one to the next
+HELD_OUT = 32  # examples that the loss is always asked of
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Args:
+        iterations: training steps.
+        batch: examples per step.
+        side_px: of an example, camera pixels.
+        learning_rate: of Adam at the beginning; it falls to a hundredth of it along a cosine.
+        filters: channels of the network's first layer; the paper has 32.
+    """
+
+    iterations: int = 2000
+    batch: int = 8
+    side_px: int = 26
+    learning_rate: float = 1e-3
+    filters: int = 32
+
+
+class Training:
+    """The network, its optimiser, and everything needed to go on bit for bit.
+
+    Args:
+        instrument: what makes the examples.
+        schedule: how long and how fast.
+        seed: of weights and examples.
+        device: where to compute.
+    """
+
+    def __init__(self, instrument: Instrument, schedule: Schedule, seed: int, device: str = "cpu") -> None:
+        self.instrument, self.schedule, self.device = instrument, schedule, torch.device(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        network = DeepStorm(self.generator, schedule.filters)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=schedule.learning_rate)
+        held_out = draw_examples(instrument, HELD_OUT, schedule.side_px, self.generator)
+        self._frames, self._molecules = (tensor.to(self.device) for tensor in held_out)
+        self.iteration, self.best = 0, math.inf
+        self.best_weights = self._weights()
+        self.curve: list[float] = []
+
+    @property
+    def finished(self) -> bool:
+        """All steps are done."""
+        return self.iteration >= self.schedule.iterations
+
+    def step(self) -> None:
+        """One step of Adam on fresh examples, and at its time the loss of those that are held out."""
+        given = self.schedule
+        for group in self.adam.param_groups:
+            fall = 0.5 * (1.0 + math.cos(math.pi * self.iteration / given.iterations))
+            group["lr"] = given.learning_rate * (0.01 + 0.99 * fall)
+        frames, molecules = draw_examples(self.instrument, given.batch, given.side_px, self.generator)
+        self.network.train()
+        found = self.network(prepared(frames.to(self.device), self.instrument.factor))
+        self.adam.zero_grad(set_to_none=True)
+        loss(found, molecules.to(self.device)).backward()
+        self.adam.step()
+        self.iteration += 1
+        if self.iteration % EVALUATION == 0 or self.finished:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        self.network.eval()
+        with torch.no_grad():
+            found = self.network(prepared(self._frames, self.instrument.factor))
+            value = float(loss(found, self._molecules))
+        self.curve.append(value)
+        if value < self.best:
+            self.best, self.best_weights = value, self._weights()
+
+    def best_network(self) -> DeepStorm:
+        """The network with the weights of the lowest held-out loss, ready to be asked."""
+        self.network.load_state_dict(self.best_weights)
+        return self.network.eval()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything that changes, for a checkpoint."""
+        named = {f"net.{key}": value for key, value in self._weights().items()}
+        named |= {f"best.{key}": value for key, value in self.best_weights.items()}
+        for index, moments in self.adam.state_dict()["state"].items():
+            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named["generator"] = self.generator.get_state()
+        named["iteration"] = torch.tensor(self.iteration)
+        return named | {"curve": torch.tensor([self.best, *self.curve], dtype=torch.float64)}
+
+    def restore(self, named: dict[str, torch.Tensor]) -> None:
+        """Back from :meth:`tensors`."""
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
+
+        self.network.load_state_dict(part("net."))
+        self.best_weights = {key: value.clone() for key, value in part("best.").items()}
+        weights = list(self.network.parameters())
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in part("adam.").items():
+            index, name = key.split(".")
+            like = weights[int(index)]
+            # Laid out in memory as before: sums over another order would round otherwise.
+            again = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
+            moments.setdefault(int(index), {})[name] = again.detach()
+        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        self.generator.set_state(named["generator"])
+        self.iteration = int(named["iteration"])
+        self.best, *self.curve = named["curve"].tolist()
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
