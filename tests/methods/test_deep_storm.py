@@ -34,16 +34,14 @@ def test_a_molecule_lies_where_its_light_is() -> None:
     lonely = Instrument(100.0, 250.0, 4, (0.02, 0.02), 1e5, 0.0, (0.0, 0.0), 0.0)
     frames, molecules = draw_examples(lonely, 300, 16, seeded())
     truth = places(molecules, lonely.fine_nm)
-    at, seen = (np.arange(16) + 0.5) * 100.0, 0
+    at, wrong_nm = (np.arange(16) + 0.5) * 100.0, []
     for number, frame in enumerate(frames.numpy().astype(float)):
         place = truth.in_frame(number)
-        inside = [bool(np.all((c > 500) & (c < 1100))) for c in (place.x_nm, place.y_nm)]
-        if len(place) != 1 or not all(inside) or frame.sum() > 1.01e5:  # or another one beyond the rim
-            continue
-        seen += 1
-        assert (frame.sum(0) @ at) / frame.sum() == pytest.approx(place.x_nm[0], abs=2.0)
-        assert (frame.sum(1) @ at) / frame.sum() == pytest.approx(place.y_nm[0], abs=2.0)
-    assert seen > 3
+        if len(place) == 1 and all(bool(500 < c[0] < 1100) for c in (place.x_nm, place.y_nm)):
+            centre = frame.sum(0) @ at / frame.sum(), frame.sum(1) @ at / frame.sum()
+            wrong_nm.append((centre[0] - place.x_nm[0], centre[1] - place.y_nm[0]))
+    # Some have another molecule's light from beyond the rim.
+    assert len(wrong_nm) > 5 and np.abs(np.median(wrong_nm, axis=0)).max() < 1.0
 
 
 def test_the_loss_is_the_papers_written_out() -> None:
