@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ def test_the_value_never_rises_and_no_bound_is_left(size: int, decades: float, s
     for _ in range(40):
         solver.advance(state)
         values.append(state.value)
-    assert all(after <= before for before, after in zip(values, values[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(values))
     for point in problem.asked:
         assert (point >= problem.lower).all() and (point <= problem.upper).all()
 

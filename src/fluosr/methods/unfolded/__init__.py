@@ -1,1 +1,1 @@
-"""Unfolded projected gradient descent: sparse images, molecules and variances by an algorithm that learned its steps."""
+"""Unfolded projected gradient descent: molecules, sparse images and variances by an algorithm that learned its steps."""
