@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fluosr.errors import UsageError
 from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
+from fluosr.methods.unfolded.matrices import axis_matrix, curvature_bound, grid_for, operator_for
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units, inertia
-from fluosr.methods.unfolded.operator import axis_matrix, curvature_bound, grid_for, operator_for
 from fluosr.methods.unfolded.physics import Physics
 from fluosr.methods.unfolded.smoothing import binarised, huber, smoothed_projection, smoothed_step
 from fluosr.optics.operators import SeparableOperator

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from fluosr.methods.unfolded.operator import BatchedOperator, curvature_bound, grid_for, operator_for
+from fluosr.methods.unfolded.matrices import BatchedOperator, curvature_bound, grid_for, operator_for
 from fluosr.methods.unfolded.physics import Physics
 from fluosr.methods.unfolded.smoothing import binarised, smoothed_projection
 from fluosr.optics.sampling import Grid
