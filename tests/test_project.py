@@ -42,6 +42,7 @@ ROOMS = (
     "report",
     "checkpoint",
     "pipeline",
+    "learning",
     "settings",
     "comparison",
     "sweep",

@@ -56,6 +56,10 @@ class CheckpointError(FluosrError):
     """A stopped run cannot be resumed: nothing there, damaged, or made from other data or parameters."""
 
 
+class ModelError(FluosrError):
+    """A trained model cannot be used: not there, damaged, or written by another version or for another architecture."""
+
+
 class ReconstructionInterrupted(FluosrError):
     """The run was stopped on request; what there was is kept."""
 

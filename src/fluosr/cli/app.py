@@ -49,6 +49,8 @@ app = typer.Typer(
 )
 simulate_app = typer.Typer(help="Make movies of known samples.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
+train_app = typer.Typer(help="Train a learned method on pairs of frames and truth.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
 
 
 def _say_version(wanted: bool) -> None:

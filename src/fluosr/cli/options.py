@@ -121,7 +121,7 @@ def method_options() -> list[inspect.Parameter]:
     defaults: dict[str, dict[str, list[str]]] = {}  # option -> default as shown -> methods that have it
     for method in map(get_method, method_names()):
         for name, field in method.parameters.model_fields.items():
-            kind = _plain_kind(field.annotation)
+            kind = plain_kind(field.annotation)
             if type(None) in get_args(field.annotation):
                 automatic.add(name)
             # Two methods may mean different types by one name: the text then goes to the model as it is.
@@ -142,7 +142,7 @@ def method_options() -> list[inspect.Parameter]:
     return options
 
 
-def _plain_kind(annotation: Any) -> Any:
+def plain_kind(annotation: Any) -> Any:
     """int from int | None; str for Literal, whose values the parameter model checks."""
     if get_origin(annotation) in (Union, UnionType):
         annotation = next(a for a in get_args(annotation) if a is not type(None))

@@ -6,7 +6,7 @@ import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +25,9 @@ class MethodParameters(BaseModel):
     """Base of every method's parameters: typed, checked, unknown names refused; units in names and descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Parameters = TypeVar("Parameters", bound=MethodParameters)
 
 
 class StopRequested(Exception):
@@ -149,19 +152,28 @@ class Method:
             if preset not in self.presets:
                 raise UsageError(f"{self.name} has no preset {preset!r}{nearest(preset, self.presets)}")
             chosen |= self.presets[preset]
-        try:
-            return self.parameters(**{**chosen, **values})
-        except ValidationError as error:
-            lines = []
-            for item in error.errors():
-                name = ".".join(map(str, item["loc"])) or "parameters"
-                if item["type"] == "extra_forbidden":
-                    lines.append(f"{name}: no such parameter{nearest(name, self.parameters.model_fields)}")
-                elif not item["loc"]:  # of several parameters together: the model's own words
-                    lines.append(item["msg"].removeprefix("Value error, "))
-                else:
-                    lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
-            raise UsageError(f"{self.name}: " + "; ".join(lines)) from None
+        return build_parameters(self.name, self.parameters, {**chosen, **values})
+
+
+def build_parameters(name: str, kind: type[Parameters], values: Mapping[str, Any]) -> Parameters:
+    """A parameter model from values.
+
+    Raises:
+        UsageError: unknown parameter, or a value out of range; says which and what is allowed.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            place = ".".join(map(str, item["loc"])) or "parameters"
+            if item["type"] == "extra_forbidden":
+                lines.append(f"{place}: no such parameter{nearest(place, kind.model_fields)}")
+            elif not item["loc"]:  # of several parameters together: the model's own words
+                lines.append(item["msg"].removeprefix("Value error, "))
+            else:
+                lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
+        raise UsageError(f"{name}: " + "; ".join(lines)) from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

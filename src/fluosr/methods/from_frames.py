@@ -244,5 +244,6 @@ def _result(
         warnings=warnings,
         citations=[method.citation],
         maps=maker.maps,
+        localisations=maker.localisations,
         finished=finished,
     )

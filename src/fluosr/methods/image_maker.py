@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 
 IMAGE = "image"  # the stage of the whole movie
@@ -23,6 +24,7 @@ class ImageMaker(ABC):
             methods whose unit is their own: these are scaled to the mean frame.
         finest_nm: the finest period that the image can hold by construction, nm; None where only the grid limits it.
         maps: further (L Y, L X) results by name, with their unit in the name.
+        localisations: molecules found in the frames added so far, where the method finds single ones.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class ImageMaker(ABC):
         self.expected: np.ndarray | None = None
         self.finest_nm: float | None = None
         self.maps: dict[str, np.ndarray] = {}
+        self.localisations: Localisations | None = None
 
     @abstractmethod
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:

@@ -21,6 +21,7 @@ _MODULES = {
     "esrrf": "fluosr.methods.radial_fluctuations.esrrf",
     "musical": "fluosr.methods.musical",
     "divnoising": "fluosr.methods.divnoising",
+    "unfolded": "fluosr.methods.unfolded",
 }
 DEFAULT_METHOD = "fluogan"
 

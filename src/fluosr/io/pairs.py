@@ -1,0 +1,62 @@
+"""Folders of training pairs: NAME.tif with frames, and NAME-truth.tif or NAME-truth.ome.tif with the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fluosr.camera import Camera
+from fluosr.errors import ImageReadError, UsageError
+from fluosr.io.tiff import open_tiff
+from fluosr.methods.unfolded.pairs import Pair
+
+ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
+TRUTH, BESIDE = "-truth", ("-background", "-mean")  # what a simulation leaves beside its movie is no movie
+
+
+def read_pairs(folder: Path, camera: Camera) -> list[Pair]:
+    """Every pair of a folder, in the order of their names.
+
+    Args:
+        folder: PAIRS.
+        camera: turns the frames' ADU into photons. The truths are in photons already.
+
+    Raises:
+        ImageReadError: no such folder, or a file that cannot be read.
+        UsageError: no pair, or one half of a pair is missing; says which.
+    """
+    if not folder.is_dir():
+        raise ImageReadError(f"{folder} is not a folder; PAIRS is the folder with NAME.tif and NAME-truth.tif.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem = _stem(path)
+        if stem is None:
+            continue
+        if stem in found:
+            raise UsageError(f"{found[stem]} and {path} have one name; which of them is meant? Remove the other.")
+        found[stem] = path
+    truths = {stem.removesuffix(TRUTH): path for stem, path in found.items() if stem.endswith(TRUTH)}
+    movies = {stem: path for stem, path in found.items() if not stem.endswith((TRUTH, *BESIDE))}
+    for name in sorted(movies.keys() ^ truths.keys()):
+        there, missing = (movies[name], f"{name}{TRUTH}.tif") if name in movies else (truths[name], f"{name}.tif")
+        raise UsageError(f"{there} has no partner: {missing} is missing in {folder}.")
+    if not movies:
+        raise UsageError(f"{folder} holds no pairs: put NAME.tif (frames) and NAME-truth.tif (truth) into it.")
+    return [Pair(name, camera.to_photons(_frames(movies[name])), _truth(truths[name])) for name in sorted(movies)]
+
+
+def _stem(path: Path) -> str | None:
+    """The name without the ending of a TIFF; None for other files."""
+    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
+    return path.name[: -len(ending)] if ending and path.is_file() else None
+
+
+def _frames(path: Path) -> np.ndarray:
+    frames = open_tiff(path, time_axis="any").frames
+    return frames.read(slice(0, frames.shape[0]))
+
+
+def _truth(path: Path) -> np.ndarray:
+    images = _frames(path).astype(np.float32)
+    return images[0] if len(images) == 1 else images

@@ -1,0 +1,285 @@
+"""Learning the parameters of the unfolded algorithm: the outer problem, by scaled gradient projection or Adam.
+
+The loss of every example is counted in that of an empty image, so that it is about 1 at worst and free of units. The
+weights kept are those of the round with the least loss on the examples that were kept aside; without any, on all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from fluosr.methods.base import Run
+from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
+from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient
+from fluosr.methods.unfolded.pairs import Example, batches_of, stacked, units_of
+from fluosr.methods.unfolded.physics import Physics
+from fluosr.methods.unfolded.training_parameters import TrainingParameters
+from fluosr.solvers.scaled_gradient_projection import ScaledGradientProjection, ScaledGradientState
+
+STAGE = "training"
+LEAST_VALUE = 1e-4  # of a weight, from which on its scale follows it
+ADAM_DECAY = (0.9, 0.999)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network.
+
+    Args:
+        network: with the best weights.
+        history: "loss" and, where examples were kept aside, "validation loss" of each round, from before the first.
+        best_round: whose weights these are.
+        learned: names of the weights that were learnt.
+    """
+
+    network: UnfoldedGradient
+    history: dict[str, list[float]]
+    best_round: int
+    learned: tuple[str, ...]
+
+
+@dataclass
+class _Progress:
+    """Where training stands, but for the optimiser."""
+
+    best: torch.Tensor
+    best_loss: float = math.inf
+    best_round: int = 0
+    losses: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {
+            "best": self.best,
+            "best_numbers": torch.tensor([self.best_loss, self.best_round], dtype=torch.float64),
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "validation": torch.tensor(self.validation, dtype=torch.float64),
+        }
+
+    @classmethod
+    def from_tensors(cls, named: dict[str, torch.Tensor]) -> _Progress:
+        loss, number = named["best_numbers"].tolist()
+        return cls(named["best"], loss, int(number), named["losses"].tolist(), named["validation"].tolist())
+
+
+def train(examples: list[Example], physics: Physics, parameters: TrainingParameters, run: Run) -> Trained:
+    """Learn from examples.
+
+    Args:
+        examples: at least one.
+        physics: of the examples.
+        parameters: how.
+        run: progress, stopping, checkpoints; its seed chooses what is kept aside and the order of batches.
+
+    Raises:
+        UsageError: see :func:`units_of`.
+        StopRequested: the user asked to stop; ``run`` has kept the state.
+    """
+    learning, aside = _split(examples, parameters.validation_share, run)
+    network = _first_network(physics, parameters, examples).to(run.device)
+    outer = _OuterProblem(network, learning, parameters, run.device)
+    optimiser: _ByProjection | _ByAdam
+    optimiser = _ByProjection(outer) if parameters.optimiser == "sgp" else _ByAdam(outer, parameters, run)
+    kept = run.recall(STAGE)
+    if kept is None:
+        optimiser.start()
+        progress = _Progress(optimiser.point)
+        _note(progress, outer, optimiser, aside)
+    else:
+        progress = _Progress.from_tensors(kept)
+        optimiser.restore({name[4:]: value for name, value in kept.items() if name.startswith("opt.")})
+    while len(progress.losses) <= parameters.rounds and not optimiser.finished:
+        if aside and len(progress.losses) - 1 - progress.best_round >= parameters.patience:
+            break
+        run.progress(STAGE, len(progress.losses) - 1, parameters.rounds)
+        optimiser.advance(len(progress.losses))
+        _note(progress, outer, optimiser, aside)
+        state = {f"opt.{name}": value for name, value in optimiser.tensors().items()}
+        run.keep(STAGE, progress.tensors() | state)
+    run.progress(STAGE, parameters.rounds, parameters.rounds)
+    outer.set(progress.best)
+    history = {"loss": progress.losses} | ({"validation loss": progress.validation} if aside else {})
+    return Trained(network.cpu(), history, progress.best_round, tuple(outer.names))
+
+
+def _split(examples: list[Example], share: float, run: Run) -> tuple[list[Example], list[Example]]:
+    """Those to learn from and those kept aside; at least one of the former, and none aside of fewer than four."""
+    count = min(len(examples) - 1, round(share * len(examples))) if len(examples) >= 4 else 0
+    order = np.random.default_rng(run.stream_seed("validation")).permutation(len(examples))
+    aside = set(order[:count].tolist())
+    return (
+        [e for i, e in enumerate(examples) if i not in aside],
+        [e for i, e in enumerate(examples) if i in aside],
+    )
+
+
+def _first_network(physics: Physics, parameters: TrainingParameters, examples: list[Example]) -> UnfoldedGradient:
+    architecture = Architecture(parameters.iterations, parameters.projection_width, parameters.transition)
+    network = UnfoldedGradient(physics, architecture, units_of(examples, physics))
+    with torch.no_grad():
+        network.sparsity.fill_(parameters.first_sparsity)
+        network.steps.fill_(parameters.first_step)
+        network.threshold.fill_(parameters.first_threshold)
+    fwhm = parameters.semi_blind if parameters.learn_fwhm is None else parameters.learn_fwhm
+    network.steps.requires_grad_(parameters.learn_steps)
+    network.threshold.requires_grad_(parameters.loss == "localisation")
+    network.width.requires_grad_(fwhm)
+    return network
+
+
+def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | _ByAdam, aside: list[Example]) -> None:
+    """Write down the round that just ended, and its weights where they are the best so far."""
+    progress.losses.append(optimiser.value)
+    judged = optimiser.value
+    if aside:
+        judged = outer.value(optimiser.point, aside)
+        progress.validation.append(judged)
+    if judged < progress.best_loss:
+        progress.best, progress.best_loss = optimiser.point.clone(), judged
+        progress.best_round = len(progress.losses) - 1
+
+
+class _OuterProblem:
+    """Mean loss over examples as a function of the weights that are learnt, as one vector, float64."""
+
+    def __init__(
+        self, network: UnfoldedGradient, examples: list[Example], parameters: TrainingParameters, device: str
+    ) -> None:
+        self._network, self.examples, self._device = network, examples, device
+        self._kind, self.batch = parameters.loss, parameters.batch
+        weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        self.names, self._weights = list(weights), list(weights.values())
+        ends = network.bounds()
+        self.lower, self.upper = (
+            torch.cat([torch.full((w.numel(),), ends[name][side], dtype=torch.float64) for name, w in weights.items()])
+            for side in (0, 1)
+        )
+
+    @property
+    def point(self) -> torch.Tensor:
+        """(n,) the weights."""
+        return torch.cat([weight.detach().reshape(-1) for weight in self._weights]).cpu()
+
+    def set(self, point: torch.Tensor) -> None:
+        """Put a vector into the network."""
+        parts = point.split([weight.numel() for weight in self._weights])
+        for weight, part in zip(self._weights, parts, strict=True):
+            weight.data.copy_(part.view(weight.shape))
+
+    def value_and_gradient(
+        self, point: torch.Tensor, examples: list[Example] | None = None
+    ) -> tuple[float, torch.Tensor]:
+        """Mean loss and its (n,) gradient."""
+        self.set(point)
+        self._network.zero_grad()
+        total, used = 0.0, self.examples if examples is None else examples
+        nothing = self._of_nothing(used)
+        for batch in batches_of(used, self.batch):
+            loss = self._loss(batch) / nothing
+            loss.backward()
+            total += float(loss.detach())
+        slopes = [torch.zeros_like(w) if w.grad is None else w.grad for w in self._weights]
+        return total, torch.cat([slope.reshape(-1) for slope in slopes]).cpu()
+
+    def value(self, point: torch.Tensor, examples: list[Example]) -> float:
+        """Mean loss on some examples."""
+        self.set(point)
+        with torch.no_grad():
+            total = sum(float(self._loss(batch)) for batch in batches_of(examples, self.batch))
+        return total / self._of_nothing(examples)
+
+    def _loss(self, batch: list[Example]) -> torch.Tensor:
+        frames, background, truth = stacked(batch, self._device)
+        return loss_of(self._network, self._network(frames, background), truth, self._kind).double().sum()
+
+    def _of_nothing(self, examples: list[Example]) -> float:
+        # Examples may all be empty: an image's peak (or a place) too much is then the unit.
+        least = float(loss_of_nothing(torch.tensor([[[self._network.units.peak]]]), self._kind))
+        return max(least, sum(float(loss_of_nothing(e.truth[None], self._kind)) for e in examples))
+
+
+class _ByProjection:
+    """All examples at once, deterministic."""
+
+    def __init__(self, outer: _OuterProblem) -> None:
+        self._solver = ScaledGradientProjection(outer.value_and_gradient, outer.lower, outer.upper, _squares)
+        self._first = outer.point
+        self._state: Any = None
+
+    def start(self) -> None:
+        self._state = self._solver.start(self._first)
+
+    def restore(self, named: dict[str, torch.Tensor]) -> None:
+        self._state = ScaledGradientState.from_tensors(named)
+
+    def advance(self, number: int) -> None:
+        self._solver.advance(self._state)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in self._state.tensors().items()}
+
+    @property
+    def point(self) -> torch.Tensor:
+        return self._state.point
+
+    @property
+    def value(self) -> float:
+        return float(self._state.value)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._state.finished)
+
+
+class _ByAdam:
+    """One batch at a time in random order (Kingma and Ba 2015), each weight in its own scale, within the bounds."""
+
+    finished = False
+
+    def __init__(self, outer: _OuterProblem, parameters: TrainingParameters, run: Run) -> None:
+        self._outer, self._rate, self._seed = outer, parameters.learning_rate, run.stream_seed("batches")
+        self.point = torch.minimum(torch.maximum(outer.point, outer.lower), outer.upper)
+        self._mean, self._square = torch.zeros_like(self.point), torch.zeros_like(self.point)
+        self._count = 0
+        self.value = math.inf
+
+    def start(self) -> None:
+        self.value = self._outer.value(self.point, self._outer.examples)
+
+    def restore(self, named: dict[str, torch.Tensor]) -> None:
+        self.point, self._mean, self._square = (named[name] for name in ("point", "mean", "square"))
+        self.value, count = named["numbers"].tolist()
+        self._count = int(count)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        numbers = torch.tensor([self.value, self._count], dtype=torch.float64)
+        return {"point": self.point, "mean": self._mean, "square": self._square, "numbers": numbers}
+
+    def advance(self, number: int) -> None:
+        order = np.random.default_rng([self._seed, number]).permutation(len(self._outer.examples))
+        shuffled = [self._outer.examples[int(i)] for i in order]
+        total = 0.0
+        for batch in batches_of(shuffled, self._outer.batch):
+            value, gradient = self._outer.value_and_gradient(self.point, batch)
+            total += value * len(batch) / len(shuffled)
+            scale = _squares(self.point).sqrt()
+            slope = scale * torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
+            self._count += 1
+            keep_mean, keep_square = ADAM_DECAY
+            self._mean = keep_mean * self._mean + (1 - keep_mean) * slope
+            self._square = keep_square * self._square + (1 - keep_square) * slope.square()
+            mean = self._mean / (1 - keep_mean**self._count)
+            spread = (self._square / (1 - keep_square**self._count)).sqrt() + 1e-12
+            moved = self.point - self._rate * scale * mean / spread
+            self.point = torch.minimum(torch.maximum(moved, self._outer.lower), self._outer.upper)
+        self.value = total
+
+
+def _squares(point: torch.Tensor) -> torch.Tensor:
+    """D of the projection: steps are relative to each weight, whose sizes differ by orders of magnitude."""
+    return (point.abs() + LEAST_VALUE).square()
