@@ -31,8 +31,8 @@ def test_examples_have_the_light_that_was_asked_for() -> None:
 
 
 def test_a_molecule_lies_where_its_light_is() -> None:
-    lonely = Instrument(100.0, 250.0, 4, (0.02, 0.02), 1e5, 0.0, (0.0, 0.0), 0.0)
-    frames, molecules = draw_examples(lonely, 300, 16, seeded())
+    lonely = Instrument(100.0, 250.0, 4, (0.1, 0.1), 1e5, 0.0, (0.0, 0.0), 0.0)
+    frames, molecules = draw_examples(lonely, 600, 16, seeded())
     truth = places(molecules, lonely.fine_nm)
     at, wrong_nm = (np.arange(16) + 0.5) * 100.0, []
     for number, frame in enumerate(frames.numpy().astype(float)):

@@ -1,0 +1,84 @@
+"""Frames through the trained network, and the molecules at the peaks of its maps."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import torch
+
+from fluosr.corrections.movie import CorrectedMovie
+from fluosr.errors import CheckpointError
+from fluosr.localisations import Localisations
+from fluosr.methods.base import Run
+from fluosr.methods.deep_storm.heatmap import HEIGHT, peaks, prepared
+from fluosr.methods.deep_storm.model import TrainedDeepStorm
+from fluosr.methods.image_maker import ImageMaker
+
+BATCH_PIXELS = 2**18  # fine pixels computed at once
+
+
+class DeepStormMaker(ImageMaker):
+    """Mean of the frames' maps, in molecules per fine pixel and frame, with the molecules at their peaks.
+
+    The maps say where molecules are, and not how bright: the image is scaled to the mean frame like any other whose
+    unit is the method's own.
+
+    Args:
+        movie: corrected frames.
+        model: trained for them.
+        threshold: of a peak, molecules.
+        device: where to compute.
+    """
+
+    def __init__(self, movie: CorrectedMovie, model: TrainedDeepStorm, threshold: float, device: str) -> None:
+        super().__init__()
+        self._network, self._device, self._threshold = model.network.to(device), device, threshold
+        self._factor = model.instrument.factor
+        self._fine_nm = movie.acquisition.pixel_size_nm / self._factor
+        self._fingerprint = np.frombuffer(bytes.fromhex(model.fingerprint), np.uint8)
+        height, width = movie.field_shape
+        self._sum = np.zeros((height * self._factor, width * self._factor))
+        self._batch = max(1, BATCH_PIXELS // self._sum.size)
+        self._count = 0
+        self._found = self.localisations = Localisations.none()
+        self.chosen = {"threshold": threshold}
+
+    def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
+        """See :class:`ImageMaker`."""
+        for start in range(0, len(frames), self._batch):
+            part = torch.as_tensor(frames[start : start + self._batch], dtype=torch.float32, device=self._device)
+            with torch.no_grad():
+                maps = self._network(prepared(part, self._factor)).clamp_min(0.0)
+            self._sum += maps.sum(0, dtype=torch.float64).cpu().numpy()
+            found = peaks(maps, HEIGHT * self._threshold, self._fine_nm)
+            placed = Localisations(np.asarray(numbers)[start + found.frame], found.x_nm, found.y_nm)
+            self._found = self.localisations = Localisations.joined([self._found, placed])
+        self._count += len(frames)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See :class:`ImageMaker`."""
+        columns = [np.asarray(getattr(self._found, item.name), float) for item in fields(Localisations)]
+        counts = {"count": np.array(self._count), "model": self._fingerprint}
+        return counts | {"sum": self._sum, "molecules": np.stack(columns)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """See :class:`ImageMaker`.
+
+        Raises:
+            CheckpointError: the model's files have changed.
+        """
+        if not np.array_equal(state["model"], self._fingerprint):
+            raise CheckpointError(
+                "the stopped run used another model of this name: resuming would mix two. Run without --resume."
+            )
+        self._count, self._sum = int(state["count"]), state["sum"].copy()
+        self._found = self.localisations = Localisations(*state["molecules"].copy())
+
+    def image(self, run: Run, stage: str) -> np.ndarray:
+        """(L Y, L X) molecules per fine pixel and frame."""
+        return self._sum / (HEIGHT * max(1, self._count))
+
+    def image_so_far(self) -> np.ndarray | None:
+        """The same from the frames there are."""
+        return self.image(Run(), "") if self._count else None

@@ -1,0 +1,91 @@
+"""A trained Deep-STORM: its network, the instrument it knows, and what data it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fluosr.errors import FluosrError, ModelError, UsageError
+from fluosr.methods.deep_storm.examples import Instrument
+from fluosr.methods.trained_model import ModelKind, packed, read_model
+from fluosr.networks.deep_storm import DeepStorm
+
+KIND = ModelKind("deep-storm")
+PIXEL_TOLERANCE, WIDTH_TOLERANCE = 0.02, 0.05  # relative
+MOST_FILTERS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDeepStorm:
+    """A network and what it was trained for.
+
+    Args:
+        network: ready to be asked.
+        instrument: that made its examples.
+        filters: of the network's first layer.
+        fingerprint: of its files; empty where it was not read from files.
+    """
+
+    network: DeepStorm
+    instrument: Instrument
+    filters: int
+    fingerprint: str = ""
+
+    def packed(self, record: dict[str, Any]) -> tuple[bytes, bytes]:
+        """The contents of NAME.json and NAME.safetensors.
+
+        Args:
+            record: how it was trained, as plain values.
+        """
+        described = {"instrument": asdict(self.instrument), "filters": self.filters, "training": record}
+        return packed(KIND, described, self.network.state_dict())
+
+    def check(self, pixel_size_nm: float, fwhm_nm: float, factor: int | None) -> None:
+        """Refuse a movie of another microscope.
+
+        Raises:
+            UsageError: says in what it differs.
+        """
+        own, said = self.instrument, []
+        if abs(pixel_size_nm / own.pixel_size_nm - 1.0) > PIXEL_TOLERANCE:
+            said.append(f"pixels of {own.pixel_size_nm:.4g} nm (the data: {pixel_size_nm:.4g} nm)")
+        if abs(fwhm_nm / own.fwhm_nm - 1.0) > WIDTH_TOLERANCE:
+            said.append(f"a PSF with a FWHM of {own.fwhm_nm:.4g} nm (the data: {fwhm_nm:.4g} nm)")
+        if factor not in (None, own.factor):
+            said.append(f"a factor of {own.factor} (asked for: {factor})")
+        if said:
+            raise UsageError(
+                f"the model was trained for {'; '.join(said)}. Take a model for this microscope, or train one: fluosr "
+                "train deep-storm."
+            )
+
+
+def load_model(name: str | Path) -> TrainedDeepStorm:
+    """The model called NAME.
+
+    Raises:
+        ModelError: not there, damaged, of another version or architecture.
+    """
+    stored = read_model(KIND, name)
+    try:
+        given = dict(stored.description["instrument"])
+        for pair in ("density_per_um2", "background_photons"):
+            least, most = given[pair]
+            given[pair] = (float(least), float(most))
+        instrument, filters = Instrument(**given), stored.description["filters"]
+        if not (isinstance(filters, int) and 1 <= filters <= MOST_FILTERS and isinstance(instrument.factor, int)):
+            raise ValueError("its size cannot be")
+    except (KeyError, TypeError, ValueError, FluosrError) as error:
+        raise ModelError(f"{stored.path} is damaged, or of another architecture ({error}).") from error
+    network = DeepStorm(torch.Generator().manual_seed(0), filters)
+    try:
+        network.load_state_dict(stored.tensors)
+    except RuntimeError as error:
+        said = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{stored.path}: its weights are of another network ({said}).") from error
+    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
+        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    return TrainedDeepStorm(network.eval(), instrument, filters, stored.fingerprint)

@@ -1,0 +1,131 @@
+"""A trained model as two files: NAME.json with all that is not a weight, NAME.safetensors; nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fluosr.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+SUFFIXES = (".json", ".safetensors")
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """Whose models these are.
+
+    Args:
+        method: its name.
+        version: of the files' layout.
+    """
+
+    method: str
+    version: int = 1
+
+    @property
+    def words(self) -> str:
+        """What the description says that it is."""
+        return f"fluosr {self.method} model"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """What was read.
+
+    Args:
+        path: of the description.
+        description: all that is not a weight.
+        tensors: the weights.
+        fingerprint: of both files.
+    """
+
+    path: Path
+    description: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    fingerprint: str
+
+
+def model_paths(name: str | Path) -> tuple[Path, Path]:
+    """(description, weights) of a model called NAME, NAME.json or NAME.safetensors.
+
+    Raises:
+        UsageError: no name.
+    """
+    text = str(name)
+    for suffix in SUFFIXES:
+        text = text.removesuffix(suffix)
+    if not Path(text).name:
+        raise UsageError("no model was named.")
+    return Path(text + SUFFIXES[0]), Path(text + SUFFIXES[1])
+
+
+def packed(kind: ModelKind, description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[bytes, bytes]:
+    """The contents of both files.
+
+    Args:
+        kind: whose model it is.
+        description: as plain values.
+        tensors: the weights.
+    """
+    import safetensors.torch
+
+    weights = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    data = safetensors.torch.save(weights, metadata={"format": kind.words})
+    head = {"format": kind.words, "format_version": kind.version}
+    whole = head | description | {"sha256_of_weights": hashlib.sha256(data).hexdigest()}
+    text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(), data
+
+
+def read_model(kind: ModelKind, name: str | Path) -> StoredModel:
+    """Read and check both files.
+
+    Raises:
+        ModelError: not there, damaged, not a model of this method, of another version, or of two different models.
+    """
+    import safetensors
+    import safetensors.torch
+
+    places = model_paths(name)
+    for place in places:
+        if not place.is_file():
+            raise ModelError(
+                f"{place} does not exist. A model is a pair of files, NAME.json and NAME.safetensors, that "
+                f"`fluosr train {kind.method}` writes; give --model NAME."
+            )
+    try:
+        text, data = (place.read_bytes() for place in places)
+    except OSError as error:
+        raise ModelError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    described = _description(kind, places[0], text)
+    if described.get("sha256_of_weights") != hashlib.sha256(data).hexdigest():
+        raise ModelError(
+            f"{places[1]} is not what {places[0].name} was written with: one of the two is damaged, or they belong to "
+            "different models. Train anew or copy both files together."
+        )
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, TypeError) as error:
+        raise ModelError(f"{places[1]} is not a safetensors file, or damaged ({error}).") from error
+    return StoredModel(places[0], described, tensors, hashlib.sha256(text).hexdigest()[:16])
+
+
+def _description(kind: ModelKind, path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        described = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({error}).") from error
+    if not isinstance(described, dict) or described.get("format") != kind.words:
+        raise ModelError(f"{path} is no model of {kind.method}: it does not say {kind.words!r}.")
+    if described.get("format_version") != kind.version:
+        raise ModelError(
+            f"{path} is of version {described.get('format_version')}; this fluosr reads version {kind.version}. Update "
+            "fluosr, or train the model anew."
+        )
+    return described
