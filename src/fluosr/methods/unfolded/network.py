@@ -27,8 +27,8 @@ INERTIA = 2.1  # a of beta_k = (k - 1) / (k + a); above 2 the iterates converge 
 LEAST_LIGHT = 0.5  # of the background, that A z + b is taken to hold at least: z may be negative
 LEAST_THRESHOLD = 1e-3  # of its bound
 WIDTHS = (0.5, 2.0)  # that a learned PSF may have, of the stated
-LARGEST_STEP = 10.0  # in 1 / |A|^2
-FIRST_STEP, FIRST_SPARSITY, FIRST_THRESHOLD = 1.0, 0.05, 0.2
+LARGEST_STEP = 1e4  # in 1 / |A|^2
+FIRST_STEP, FIRST_SPARSITY, FIRST_THRESHOLD = 1.0, 0.05, 0.2  # before training gives others
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,11 @@ from fluosr.solvers.scaled_gradient_projection import ScaledGradientProjection, 
 
 STAGE = "training"
 LEAST_VALUE = 1e-4  # of a weight, from which on its scale follows it
+FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection method makes at the most
 ADAM_DECAY = (0.9, 0.999)
+LEAST_SEEN = 0.1  # of the true places, that a start has to show
+SPARSITIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # lambda to start from, of its bound
+THRESHOLDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)  # tau to start from, likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,7 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
     optimiser = _ByProjection(outer) if parameters.optimiser == "sgp" else _ByAdam(outer, parameters, run)
     kept = run.recall(STAGE)
     if kept is None:
+        outer.choose_start(parameters)
         optimiser.start()
         progress = _Progress(optimiser.point)
         _note(progress, outer, optimiser, aside)
@@ -122,14 +127,28 @@ def _first_network(physics: Physics, parameters: TrainingParameters, examples: l
     architecture = Architecture(parameters.iterations, parameters.projection_width, parameters.transition)
     network = UnfoldedGradient(physics, architecture, units_of(examples, physics))
     with torch.no_grad():
-        network.sparsity.fill_(parameters.first_sparsity)
-        network.steps.fill_(parameters.first_step)
-        network.threshold.fill_(parameters.first_threshold)
+        if parameters.first_step is None:
+            network.steps.copy_(silver_steps(parameters.iterations))
+        else:
+            network.steps.fill_(parameters.first_step)
     fwhm = parameters.semi_blind if parameters.learn_fwhm is None else parameters.learn_fwhm
     network.steps.requires_grad_(parameters.learn_steps)
     network.threshold.requires_grad_(parameters.loss == "localisation")
     network.width.requires_grad_(fwhm)
     return network
+
+
+def silver_steps(count: int) -> torch.Tensor:
+    """(K,) float64 steps 1 + rho^(nu(k) - 1), k = 1 ... K: rho = 1 + sqrt(2), and 2^nu(k) is what divides k.
+
+    Most are short and few are very long: what the long ones amplify the short ones take away. 2^n - 1 of them go best
+    together. With the inertia of this algorithm they lead much further than as many even steps.
+
+    Source: Altschuler and Parrilo 2024, Acceleration by stepsize hedging II, Mathematical Programming.
+    """
+    nu = [(k & -k).bit_length() - 1 for k in range(1, count + 1)]
+    powers: torch.Tensor = (1.0 + math.sqrt(2.0)) ** (torch.tensor(nu, dtype=torch.float64) - 1.0)
+    return 1.0 + powers
 
 
 def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | _ByAdam, aside: list[Example]) -> None:
@@ -171,6 +190,34 @@ class _OuterProblem:
         for weight, part in zip(self._weights, parts, strict=True):
             weight.data.copy_(part.view(weight.shape))
 
+    def choose_start(self, parameters: TrainingParameters) -> None:
+        """Give lambda and tau their first values: those given, else the best of a few.
+
+        The loss of places has a plateau where all images are empty: a start near it is none, and one that is worse
+        than it soon ends there. Candidates that show too few of the true places are left out.
+        """
+        network = self._network
+        penalties = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
+        thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
+        found: dict[tuple[float, float], tuple[float, float]] = {}
+        with torch.no_grad():
+            for sparsity in penalties:
+                network.sparsity.fill_(sparsity)
+                for batch in batches_of(self.examples, self.batch):
+                    frames, background, truth = stacked(batch, self._device)
+                    made = network(frames, background)
+                    for threshold in thresholds:
+                        network.threshold.fill_(threshold)
+                        loss = float(loss_of(network, made, truth, self._kind).double().sum())
+                        seen = float((network.support(made) * (truth > 0)).double().sum())
+                        before = found.get((sparsity, threshold), (0.0, 0.0))
+                        found[sparsity, threshold] = (before[0] + loss, before[1] + seen)
+            places = LEAST_SEEN * sum(int((example.truth > 0).sum()) for example in self.examples)
+            least = min(places, max(seen for _, seen in found.values()))
+            best = min((loss, at) for at, (loss, seen) in found.items() if seen >= least)[1]
+            network.sparsity.fill_(best[0])
+            network.threshold.fill_(best[1])
+
     def value_and_gradient(
         self, point: torch.Tensor, examples: list[Example] | None = None
     ) -> tuple[float, torch.Tensor]:
@@ -208,11 +255,13 @@ class _ByProjection:
 
     def __init__(self, outer: _OuterProblem) -> None:
         self._solver = ScaledGradientProjection(outer.value_and_gradient, outer.lower, outer.upper, _squares)
-        self._first = outer.point
+        self._outer = outer
         self._state: Any = None
 
     def start(self) -> None:
-        self._state = self._solver.start(self._first)
+        self._state = self._solver.start(self._outer.point)
+        moved = (_squares(self._state.point).sqrt() * self._state.gradient).abs().max()
+        self._state.length = FIRST_CHANGE / max(float(moved), FIRST_CHANGE)
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         self._state = ScaledGradientState.from_tensors(named)
@@ -243,12 +292,13 @@ class _ByAdam:
 
     def __init__(self, outer: _OuterProblem, parameters: TrainingParameters, run: Run) -> None:
         self._outer, self._rate, self._seed = outer, parameters.learning_rate, run.stream_seed("batches")
-        self.point = torch.minimum(torch.maximum(outer.point, outer.lower), outer.upper)
+        self.point = outer.point
         self._mean, self._square = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self._count = 0
         self.value = math.inf
 
     def start(self) -> None:
+        self.point = torch.minimum(torch.maximum(self._outer.point, self._outer.lower), self._outer.upper)
         self.value = self._outer.value(self.point, self._outer.examples)
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
