@@ -7,12 +7,14 @@ weights kept are those of the round with the least loss on the examples that wer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient
@@ -27,7 +29,9 @@ FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection metho
 ADAM_DECAY = (0.9, 0.999)
 LEAST_SEEN = 0.1  # of the true places, that a start has to show
 SPARSITIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # lambda to start from, of its bound
-THRESHOLDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)  # tau to start from, likewise
+FINER = (0.55, 0.75, 1.35, 1.8)  # around the best of them
+THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.9, 24))  # tau to start from, likewise
+STEP_SCALES = (1.0, 0.25, 0.06, 0.015)  # of the first steps where the curvature depends on the light
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +167,17 @@ def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | 
         progress.best_round = len(progress.losses) - 1
 
 
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Weights to begin with, the loss that they have, and how much of the true places they show."""
+
+    loss: float
+    seen: float
+    sparsity: float
+    threshold: float
+    steps: torch.Tensor
+
+
 class _OuterProblem:
     """Mean loss over examples as a function of the weights that are learnt, as one vector, float64."""
 
@@ -178,6 +193,15 @@ class _OuterProblem:
             torch.cat([torch.full((w.numel(),), ends[name][side], dtype=torch.float64) for name, w in weights.items()])
             for side in (0, 1)
         )
+
+        # A change of all K steps is felt K times.
+        self._shares = torch.cat(
+            [torch.full((w.numel(),), 1.0 / w.numel(), dtype=torch.float64) for w in self._weights]
+        )
+
+    def sizes(self, point: torch.Tensor) -> torch.Tensor:
+        """(n,) by what weights should change together: relative to each, whose sizes differ by orders of magnitude."""
+        return self._shares * (point.abs() + LEAST_VALUE)
 
     @property
     def point(self) -> torch.Tensor:
@@ -196,27 +220,49 @@ class _OuterProblem:
         The loss of places has a plateau where all images are empty: a start near it is none, and one that is worse
         than it soon ends there. Candidates that show too few of the true places are left out.
         """
-        network = self._network
-        penalties = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
-        thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
-        found: dict[tuple[float, float], tuple[float, float]] = {}
+        network, kind = self._network, self._network.physics.data_term
+        sparsities = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
+        scales = STEP_SCALES if kind == "kullback-leibler" and parameters.first_step is None else (1.0,)
+        steps = network.steps.detach().clone()
         with torch.no_grad():
-            for sparsity in penalties:
-                network.sparsity.fill_(sparsity)
-                for batch in batches_of(self.examples, self.batch):
-                    frames, background, truth = stacked(batch, self._device)
-                    made = network(frames, background)
-                    for threshold in thresholds:
-                        network.threshold.fill_(threshold)
-                        loss = float(loss_of(network, made, truth, self._kind).double().sum())
-                        seen = float((network.support(made) * (truth > 0)).double().sum())
-                        before = found.get((sparsity, threshold), (0.0, 0.0))
-                        found[sparsity, threshold] = (before[0] + loss, before[1] + seen)
-            places = LEAST_SEEN * sum(int((example.truth > 0).sum()) for example in self.examples)
-            least = min(places, max(seen for _, seen in found.values()))
-            best = min((loss, at) for at, (loss, seen) in found.items() if seen >= least)[1]
-            network.sparsity.fill_(best[0])
-            network.threshold.fill_(best[1])
+            found = [start for scale in scales for start in self._starts(parameters, sparsities, steps * scale)]
+            best = self._best(found)
+            if parameters.first_sparsity is None:
+                closer = [best.sparsity * factor for factor in FINER if best.sparsity * factor <= 1.0]
+                best = self._best([*found, *self._starts(parameters, closer, best.steps)])
+            network.sparsity.fill_(best.sparsity)
+            network.threshold.fill_(best.threshold)
+            network.steps.copy_(best.steps)
+
+    def _starts(self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor) -> list[_Start]:
+        """Every combination with the thresholds, and what it leads to; those that diverge are left out."""
+        network = self._network
+        network.steps.copy_(steps)
+        thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
+        made: list[_Start] = []
+        for sparsity in sparsities:
+            network.sparsity.fill_(sparsity)
+            loss, seen = np.zeros(len(thresholds)), np.zeros(len(thresholds))
+            for batch in batches_of(self.examples, self.batch):
+                frames, background, truth = stacked(batch, self._device)
+                images = network(frames, background)
+                for number, threshold in enumerate(thresholds):
+                    network.threshold.fill_(threshold)
+                    loss[number] += float(loss_of(network, images, truth, self._kind).double().sum())
+                    seen[number] += float((network.support(images) * (truth > 0)).double().sum())
+            made += [
+                _Start(float(value), float(light), sparsity, threshold, steps)
+                for value, light, threshold in zip(loss, seen, thresholds, strict=True)
+                if math.isfinite(value) and math.isfinite(light)
+            ]
+        return made
+
+    def _best(self, starts: list[_Start]) -> _Start:
+        if not starts:
+            raise UsageError("the algorithm diverges from every start; give a smaller --first-step.")
+        places = LEAST_SEEN * sum(int((example.truth > 0).sum()) for example in self.examples)
+        least = min(places, max(start.seen for start in starts))
+        return min((start for start in starts if start.seen >= least), key=lambda start: start.loss)
 
     def value_and_gradient(
         self, point: torch.Tensor, examples: list[Example] | None = None
@@ -233,9 +279,10 @@ class _OuterProblem:
         slopes = [torch.zeros_like(w) if w.grad is None else w.grad for w in self._weights]
         return total, torch.cat([slope.reshape(-1) for slope in slopes]).cpu()
 
-    def value(self, point: torch.Tensor, examples: list[Example]) -> float:
-        """Mean loss on some examples."""
+    def value(self, point: torch.Tensor, examples: list[Example] | None = None) -> float:
+        """Mean loss."""
         self.set(point)
+        examples = self.examples if examples is None else examples
         with torch.no_grad():
             total = sum(float(self._loss(batch)) for batch in batches_of(examples, self.batch))
         return total / self._of_nothing(examples)
@@ -254,14 +301,19 @@ class _ByProjection:
     """All examples at once, deterministic."""
 
     def __init__(self, outer: _OuterProblem) -> None:
-        self._solver = ScaledGradientProjection(outer.value_and_gradient, outer.lower, outer.upper, _squares)
+        self._solver = ScaledGradientProjection(
+            outer.value_and_gradient, outer.lower, outer.upper, self._scaling, outer.value
+        )
         self._outer = outer
         self._state: Any = None
 
     def start(self) -> None:
         self._state = self._solver.start(self._outer.point)
-        moved = (_squares(self._state.point).sqrt() * self._state.gradient).abs().max()
+        moved = (self._outer.sizes(self._state.point) * self._state.gradient).abs().max()
         self._state.length = FIRST_CHANGE / max(float(moved), FIRST_CHANGE)
+
+    def _scaling(self, point: torch.Tensor) -> torch.Tensor:
+        return self._outer.sizes(point).square()
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         self._state = ScaledGradientState.from_tensors(named)
@@ -317,7 +369,7 @@ class _ByAdam:
         for batch in batches_of(shuffled, self._outer.batch):
             value, gradient = self._outer.value_and_gradient(self.point, batch)
             total += value * len(batch) / len(shuffled)
-            scale = _squares(self.point).sqrt()
+            scale = self._outer.sizes(self.point)
             slope = scale * torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
             self._count += 1
             keep_mean, keep_square = ADAM_DECAY
@@ -328,8 +380,3 @@ class _ByAdam:
             moved = self.point - self._rate * scale * mean / spread
             self.point = torch.minimum(torch.maximum(moved, self._outer.lower), self._outer.upper)
         self.value = total
-
-
-def _squares(point: torch.Tensor) -> torch.Tensor:
-    """D of the projection: steps are relative to each weight, whose sizes differ by orders of magnitude."""
-    return (point.abs() + LEAST_VALUE).square()
