@@ -18,6 +18,10 @@ from fluosr.acquisition import Acquisition
 from fluosr.errors import ReconstructionInterrupted
 from fluosr.methods.base import Run
 from fluosr.methods.registry import get_method, method_names
+from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
+from fluosr.methods.unfolded.parameters import UnfoldedParameters
+from fluosr.methods.unfolded.physics import Physics
+from fluosr.methods.unfolded.training import silver_steps
 from fluosr.pipeline import run_to_folder
 from fluosr.reconstruction import Reconstruction
 from tests.movies import CROSS, cross_movie, frames_of, light_of, movie_of
@@ -146,6 +150,23 @@ ROWS = [
     ),
     # A network of so few steps has learnt little of the frames: what it misses of their mean is put back.
     Row("divnoising", "divnoising", PLAIN | UNTRAINED, CHOOSING | {"noise_model": "gaussian"}, point_radius_px=5),
+    # Models for these movies and any factor: see ``models_for_any_grid``.
+    Row("unfolded", "unfolded", PLAIN | {"model": "any"}, CHOOSING),
+    # So few steps leave bright points on a dim background half way: what lies beside them still moves.
+    Row(
+        "unfolded, Poisson",
+        "unfolded",
+        PLAIN | {"model": "kullback-leibler"},
+        shift_tolerance=0.06,
+        centroid_tolerance=0.15,
+    ),
+    Row(
+        "unfolded, semi-blind",
+        "unfolded",
+        PLAIN | {"model": "any", "semi_blind": True},
+        CHOOSING,
+        blinking=True,
+    ),
 ]
 FRAMES_PER_CHUNK = 20
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -155,6 +176,27 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Laws ask nothing of how well a prior is chosen, but run the choice many times."""
     monkeypatch.setattr("fluosr.methods.covariance.regularisation.TRIAL_ITERATIONS", 4)
+
+
+@pytest.fixture(autouse=True)
+def models_for_any_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of ``unfolded`` knows one grid; here each movie gets one for its own, with weights put in by hand."""
+
+    def fitting(acquisition: Acquisition, parameters: UnfoldedParameters) -> tuple[UnfoldedGradient, str]:
+        physics = Physics(
+            acquisition.psf.fwhm_nm,
+            acquisition.pixel_size_nm,
+            parameters.factor or 3,
+            "kullback-leibler" if parameters.model == "kullback-leibler" else "least-squares",
+            semi_blind=parameters.semi_blind,
+        )
+        network = UnfoldedGradient(physics, Architecture(31), Units(peak=200.0, penalty=100.0, level=20.0))
+        with torch.no_grad():
+            network.steps.copy_(silver_steps(31) * (0.2 if parameters.model == "kullback-leibler" else 1.0))
+            network.sparsity.fill_(0.02)
+        return network.requires_grad_(False), "0" * 16
+
+    monkeypatch.setattr("fluosr.methods.unfolded.fitting.fitting_model", fitting)
 
 
 def image_of(row: Row, movie: Acquisition, *, seed: int = 0, **changes: Any) -> np.ndarray:

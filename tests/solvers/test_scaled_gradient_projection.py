@@ -108,6 +108,20 @@ def test_the_bottom_of_rosenbrock_s_valley_is_found_at_the_bound() -> None:
     np.testing.assert_allclose(found.point.numpy(), [0.5, 0.25], atol=1e-4)
 
 
+def test_gradients_are_asked_for_only_where_the_value_is_good() -> None:
+    problem, asked = Bounded(5, 4.0, 1), [0]
+
+    def value(point: torch.Tensor) -> float:
+        asked[0] += 1
+        return problem.value(point.numpy())
+
+    lower, upper = torch.as_tensor(problem.lower), torch.as_tensor(problem.upper)
+    found = solved(ScaledGradientProjection(problem.function, lower, upper, squares, value), np.zeros(5), 20)
+    assert len(problem.asked) == found.iteration + 1 < asked[0]
+    same = solved(problem.solver(squares), np.zeros(5), 20)
+    assert found.point.numpy().tobytes() == same.point.numpy().tobytes()
+
+
 def test_a_step_to_where_the_function_is_not_a_number_is_shortened() -> None:
     def function(point: torch.Tensor) -> tuple[float, torch.Tensor]:
         inside = 1.0 - point

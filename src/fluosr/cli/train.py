@@ -84,7 +84,7 @@ def unfolded(
     for name, curve in trained.history.items():
         typer.echo(f"{name}: {curve[0]:.4g} before, {curve[trained.best_round]:.4g} after (of an empty image: 1)")
     numbers, fwhm_nm = trained.network.in_the_papers_numbers(), trained.network.fwhm_nm
-    typer.echo(
-        f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm, from round {trained.best_round} of {len(trained.history['loss']) - 1}"
-    )
+    rounds = len(trained.history["loss"]) - 1
+    found = f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm"
+    typer.echo(f"{found}, from round {trained.best_round} of {rounds}")
     typer.echo(f"Model: {', '.join(str(path) for path in trained.files)}")

@@ -18,7 +18,7 @@ import torch
 
 ENOUGH = 1e-4  # of the fall that the gradient promises (Armijo)
 SHORTER = 0.4  # what a step that does not fall enough is multiplied with
-SHORTEST = 1e-10  # step at which no descent is left
+SHORTEST = 1e-6  # step at which no descent is left
 LENGTHS = (1e-5, 1e3)  # that a may have
 FIRST_LENGTH = 1.3
 MEMORY = 3  # short lengths of which the shortest is taken
@@ -70,15 +70,21 @@ class ScaledGradientProjection:
 
     Args:
         function: (n,) -> value and (n,) gradient. What is not finite is taken for a step too far.
+        value: (n,) -> the value alone, where that is cheaper: it is asked before the gradient is.
         lower, upper: (n,) bounds; infinite where there is none.
         scaling: (n,) point -> (n,) diagonal of D, clipped to [1e-10, 1e10]; by default ones. The square of each
             variable makes the method indifferent to the variables' units.
     """
 
     def __init__(
-        self, function: Function, lower: torch.Tensor, upper: torch.Tensor, scaling: Scaling | None = None
+        self,
+        function: Function,
+        lower: torch.Tensor,
+        upper: torch.Tensor,
+        scaling: Scaling | None = None,
+        value: Callable[[torch.Tensor], float] | None = None,
     ) -> None:
-        self._function, self._lower, self._upper = function, lower, upper
+        self._function, self._value, self._lower, self._upper = function, value, lower, upper
         self._scaling = scaling or torch.ones_like
 
     def start(self, point: torch.Tensor) -> ScaledGradientState:
@@ -98,9 +104,11 @@ class ScaledGradientProjection:
         size = 1.0
         while size > SHORTEST:
             point = self._within(state.point + size * direction)  # rounding may step over a bound
-            value, gradient = self._function(point)
-            if value <= state.value + ENOUGH * size * slope and bool(gradient.isfinite().all()):
-                break
+            wanted = state.value + ENOUGH * size * slope
+            if self._value is None or self._value(point) <= wanted:
+                value, gradient = self._function(point)
+                if value <= wanted and bool(gradient.isfinite().all()):
+                    break
             size *= SHORTER
         else:
             state.finished = True

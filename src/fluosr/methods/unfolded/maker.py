@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fluosr.corrections.movie import CorrectedMovie
-from fluosr.errors import CheckpointError
+from fluosr.errors import AcquisitionError, CheckpointError
 from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.image_maker import ImageMaker
@@ -82,12 +82,21 @@ class UnfoldedMaker(ImageMaker):
         self.localisations = Localisations.joined([self.localisations, found])
 
     def _images(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, L Y, L X) images of (B, Y, X) frames, and the (B,) backgrounds assumed."""
+        """(B, L Y, L X) images of (B, Y, X) frames, and the (B,) backgrounds assumed.
+
+        Raises:
+            AcquisitionError: the algorithm diverges.
+        """
         known = self._background
         background = background_levels(frames) if known is None else np.full(len(frames), known)
         with torch.no_grad():
             given = torch.as_tensor(np.ascontiguousarray(frames, np.float32), device=self._device)
             images = self._network(given, torch.as_tensor(background, dtype=given.dtype, device=self._device))
+        if not bool(images.isfinite().all()):
+            raise AcquisitionError(
+                "the model's steps diverge on these frames: they are far brighter or dimmer than those it was trained "
+                "on. Check --gain, --offset and --background, or train a model on frames like these."
+            )
         return images.cpu().numpy(), background
 
     def state(self) -> dict[str, np.ndarray]:

@@ -25,10 +25,11 @@ from fluosr.optics.sampling import Grid
 
 INERTIA = 2.1  # a of beta_k = (k - 1) / (k + a); above 2 the iterates converge (Chambolle and Dossal 2015)
 LEAST_LIGHT = 0.5  # of the background, that A z + b is taken to hold at least: z may be negative
+LEAST_BACKGROUND = 1e-2  # of the frames' mean, that the Kullback-Leibler divergence is given at least
 LEAST_THRESHOLD = 1e-3  # of its bound
 WIDTHS = (0.5, 2.0)  # that a learned PSF may have, of the stated
-LARGEST_STEP = 10.0  # in 1 / |A|^2
-FIRST_STEP, FIRST_SPARSITY, FIRST_THRESHOLD = 1.0, 0.05, 0.2
+LARGEST_STEP = 1e4  # in 1 / |A|^2
+FIRST_STEP, FIRST_SPARSITY, FIRST_THRESHOLD = 1.0, 0.05, 0.2  # before training gives others
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ class UnfoldedGradient(torch.nn.Module):
         """(lowest, highest) value of every weight."""
         highest = 1.0
         if self.physics.data_term == "kullback-leibler":  # level x max A^T (y / b - 1)
-            highest = max(1.0, self.units.level / max(self.physics.background_photons or 0.0, 1e-2 * self.units.level))
+            highest = max(
+                1.0, self.units.level / max(self.physics.background_photons or 0.0, LEAST_BACKGROUND * self.units.level)
+            )
         return {
             "sparsity": (0.0, highest),
             "steps": (0.0, LARGEST_STEP),
@@ -126,6 +129,8 @@ class UnfoldedGradient(torch.nn.Module):
         steps = (self.steps / self.curvature).to(frames)
         penalty = (self.sparsity * self.units.penalty).to(frames)
         level = background.to(frames).reshape(-1, 1, 1)
+        if self.physics.data_term == "kullback-leibler":
+            level = level.clamp(min=LEAST_BACKGROUND * self.units.level)
         newer = older = frames.new_zeros((frames.shape[0], *grid.shape))
         count = self.architecture.iterations
         length = count if segments == 0 else math.ceil(count / (segments or max(1, round(math.sqrt(count)))))

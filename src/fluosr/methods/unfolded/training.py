@@ -7,12 +7,14 @@ weights kept are those of the round with the least loss on the examples that wer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient
@@ -23,7 +25,13 @@ from fluosr.solvers.scaled_gradient_projection import ScaledGradientProjection, 
 
 STAGE = "training"
 LEAST_VALUE = 1e-4  # of a weight, from which on its scale follows it
+FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection method makes at the most
 ADAM_DECAY = (0.9, 0.999)
+LEAST_SEEN = 0.1  # of the true places, that a start has to show
+SPARSITIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # lambda to start from, of its bound
+FINER = (0.55, 0.75, 1.35, 1.8)  # around the best of them
+THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.9, 24))  # tau to start from, likewise
+STEP_SCALES = (1.0, 0.25, 0.06, 0.015)  # of the first steps where the curvature depends on the light
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +95,7 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
     optimiser = _ByProjection(outer) if parameters.optimiser == "sgp" else _ByAdam(outer, parameters, run)
     kept = run.recall(STAGE)
     if kept is None:
+        outer.choose_start(parameters)
         optimiser.start()
         progress = _Progress(optimiser.point)
         _note(progress, outer, optimiser, aside)
@@ -122,14 +131,28 @@ def _first_network(physics: Physics, parameters: TrainingParameters, examples: l
     architecture = Architecture(parameters.iterations, parameters.projection_width, parameters.transition)
     network = UnfoldedGradient(physics, architecture, units_of(examples, physics))
     with torch.no_grad():
-        network.sparsity.fill_(parameters.first_sparsity)
-        network.steps.fill_(parameters.first_step)
-        network.threshold.fill_(parameters.first_threshold)
+        if parameters.first_step is None:
+            network.steps.copy_(silver_steps(parameters.iterations))
+        else:
+            network.steps.fill_(parameters.first_step)
     fwhm = parameters.semi_blind if parameters.learn_fwhm is None else parameters.learn_fwhm
     network.steps.requires_grad_(parameters.learn_steps)
     network.threshold.requires_grad_(parameters.loss == "localisation")
     network.width.requires_grad_(fwhm)
     return network
+
+
+def silver_steps(count: int) -> torch.Tensor:
+    """(K,) float64 steps 1 + rho^(nu(k) - 1), k = 1 ... K: rho = 1 + sqrt(2), and 2^nu(k) is what divides k.
+
+    Most are short and few are very long: what the long ones amplify the short ones take away. 2^n - 1 of them go best
+    together. With the inertia of this algorithm they lead much further than as many even steps.
+
+    Source: Altschuler and Parrilo 2024, Acceleration by stepsize hedging II, Mathematical Programming.
+    """
+    nu = [(k & -k).bit_length() - 1 for k in range(1, count + 1)]
+    powers: torch.Tensor = (1.0 + math.sqrt(2.0)) ** (torch.tensor(nu, dtype=torch.float64) - 1.0)
+    return 1.0 + powers
 
 
 def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | _ByAdam, aside: list[Example]) -> None:
@@ -142,6 +165,17 @@ def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | 
     if judged < progress.best_loss:
         progress.best, progress.best_loss = optimiser.point.clone(), judged
         progress.best_round = len(progress.losses) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Weights to begin with, the loss that they have, and how much of the true places they show."""
+
+    loss: float
+    seen: float
+    sparsity: float
+    threshold: float
+    steps: torch.Tensor
 
 
 class _OuterProblem:
@@ -160,6 +194,15 @@ class _OuterProblem:
             for side in (0, 1)
         )
 
+        # A change of all K steps is felt K times.
+        self._shares = torch.cat(
+            [torch.full((w.numel(),), 1.0 / w.numel(), dtype=torch.float64) for w in self._weights]
+        )
+
+    def sizes(self, point: torch.Tensor) -> torch.Tensor:
+        """(n,) by what weights should change together: relative to each, whose sizes differ by orders of magnitude."""
+        return self._shares * (point.abs() + LEAST_VALUE)
+
     @property
     def point(self) -> torch.Tensor:
         """(n,) the weights."""
@@ -170,6 +213,56 @@ class _OuterProblem:
         parts = point.split([weight.numel() for weight in self._weights])
         for weight, part in zip(self._weights, parts, strict=True):
             weight.data.copy_(part.view(weight.shape))
+
+    def choose_start(self, parameters: TrainingParameters) -> None:
+        """Give lambda and tau their first values: those given, else the best of a few.
+
+        The loss of places has a plateau where all images are empty: a start near it is none, and one that is worse
+        than it soon ends there. Candidates that show too few of the true places are left out.
+        """
+        network, kind = self._network, self._network.physics.data_term
+        sparsities = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
+        scales = STEP_SCALES if kind == "kullback-leibler" and parameters.first_step is None else (1.0,)
+        steps = network.steps.detach().clone()
+        with torch.no_grad():
+            found = [start for scale in scales for start in self._starts(parameters, sparsities, steps * scale)]
+            best = self._best(found)
+            if parameters.first_sparsity is None:
+                closer = [best.sparsity * factor for factor in FINER if best.sparsity * factor <= 1.0]
+                best = self._best([*found, *self._starts(parameters, closer, best.steps)])
+            network.sparsity.fill_(best.sparsity)
+            network.threshold.fill_(best.threshold)
+            network.steps.copy_(best.steps)
+
+    def _starts(self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor) -> list[_Start]:
+        """Every combination with the thresholds, and what it leads to; those that diverge are left out."""
+        network = self._network
+        network.steps.copy_(steps)
+        thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
+        made: list[_Start] = []
+        for sparsity in sparsities:
+            network.sparsity.fill_(sparsity)
+            loss, seen = np.zeros(len(thresholds)), np.zeros(len(thresholds))
+            for batch in batches_of(self.examples, self.batch):
+                frames, background, truth = stacked(batch, self._device)
+                images = network(frames, background)
+                for number, threshold in enumerate(thresholds):
+                    network.threshold.fill_(threshold)
+                    loss[number] += float(loss_of(network, images, truth, self._kind).double().sum())
+                    seen[number] += float((network.support(images) * (truth > 0)).double().sum())
+            made += [
+                _Start(float(value), float(light), sparsity, threshold, steps)
+                for value, light, threshold in zip(loss, seen, thresholds, strict=True)
+                if math.isfinite(value) and math.isfinite(light)
+            ]
+        return made
+
+    def _best(self, starts: list[_Start]) -> _Start:
+        if not starts:
+            raise UsageError("the algorithm diverges from every start; give a smaller --first-step.")
+        places = LEAST_SEEN * sum(int((example.truth > 0).sum()) for example in self.examples)
+        least = min(places, max(start.seen for start in starts))
+        return min((start for start in starts if start.seen >= least), key=lambda start: start.loss)
 
     def value_and_gradient(
         self, point: torch.Tensor, examples: list[Example] | None = None
@@ -186,9 +279,10 @@ class _OuterProblem:
         slopes = [torch.zeros_like(w) if w.grad is None else w.grad for w in self._weights]
         return total, torch.cat([slope.reshape(-1) for slope in slopes]).cpu()
 
-    def value(self, point: torch.Tensor, examples: list[Example]) -> float:
-        """Mean loss on some examples."""
+    def value(self, point: torch.Tensor, examples: list[Example] | None = None) -> float:
+        """Mean loss."""
         self.set(point)
+        examples = self.examples if examples is None else examples
         with torch.no_grad():
             total = sum(float(self._loss(batch)) for batch in batches_of(examples, self.batch))
         return total / self._of_nothing(examples)
@@ -207,12 +301,19 @@ class _ByProjection:
     """All examples at once, deterministic."""
 
     def __init__(self, outer: _OuterProblem) -> None:
-        self._solver = ScaledGradientProjection(outer.value_and_gradient, outer.lower, outer.upper, _squares)
-        self._first = outer.point
+        self._solver = ScaledGradientProjection(
+            outer.value_and_gradient, outer.lower, outer.upper, self._scaling, outer.value
+        )
+        self._outer = outer
         self._state: Any = None
 
     def start(self) -> None:
-        self._state = self._solver.start(self._first)
+        self._state = self._solver.start(self._outer.point)
+        moved = (self._outer.sizes(self._state.point) * self._state.gradient).abs().max()
+        self._state.length = FIRST_CHANGE / max(float(moved), FIRST_CHANGE)
+
+    def _scaling(self, point: torch.Tensor) -> torch.Tensor:
+        return self._outer.sizes(point).square()
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         self._state = ScaledGradientState.from_tensors(named)
@@ -243,12 +344,13 @@ class _ByAdam:
 
     def __init__(self, outer: _OuterProblem, parameters: TrainingParameters, run: Run) -> None:
         self._outer, self._rate, self._seed = outer, parameters.learning_rate, run.stream_seed("batches")
-        self.point = torch.minimum(torch.maximum(outer.point, outer.lower), outer.upper)
+        self.point = outer.point
         self._mean, self._square = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self._count = 0
         self.value = math.inf
 
     def start(self) -> None:
+        self.point = torch.minimum(torch.maximum(self._outer.point, self._outer.lower), self._outer.upper)
         self.value = self._outer.value(self.point, self._outer.examples)
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
@@ -267,7 +369,7 @@ class _ByAdam:
         for batch in batches_of(shuffled, self._outer.batch):
             value, gradient = self._outer.value_and_gradient(self.point, batch)
             total += value * len(batch) / len(shuffled)
-            scale = _squares(self.point).sqrt()
+            scale = self._outer.sizes(self.point)
             slope = scale * torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
             self._count += 1
             keep_mean, keep_square = ADAM_DECAY
@@ -278,8 +380,3 @@ class _ByAdam:
             moved = self.point - self._rate * scale * mean / spread
             self.point = torch.minimum(torch.maximum(moved, self._outer.lower), self._outer.upper)
         self.value = total
-
-
-def _squares(point: torch.Tensor) -> torch.Tensor:
-    """D of the projection: steps are relative to each weight, whose sizes differ by orders of magnitude."""
-    return (point.abs() + LEAST_VALUE).square()

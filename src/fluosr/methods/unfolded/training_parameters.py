@@ -19,7 +19,7 @@ class TrainingParameters(MethodParameters):
         "least-squares", description="how frames are compared with what the image explains: Gaussian or Poisson noise"
     )
     semi_blind: bool = Field(False, description="learn to deconvolve variances of movies, and with it the PSF's width")
-    iterations: int = Field(100, ge=1, le=10_000, description="steps of the unfolded algorithm (K)")
+    iterations: int = Field(127, ge=1, le=10_000, description="steps of the unfolded algorithm (K)")
     optimiser: Literal["sgp", "adam"] = Field(
         "sgp", description="scaled gradient projection on all pairs at once, or Adam on a batch at a time"
     )
@@ -36,10 +36,18 @@ class TrainingParameters(MethodParameters):
     patience: int = Field(10, ge=1, le=100_000, description="rounds without gain on these after which training stops")
     learn_steps: bool = Field(True, description="learn the step of every iteration, else keep the first value")
     learn_fwhm: bool | None = Field(None, description="learn the PSF's width too (automatic: only when semi-blind)")
-    first_sparsity: float = Field(0.03, gt=0, le=1, description="start of lambda, as a share of its bound (20)")
-    first_step: float = Field(1.5, gt=0, le=10, description="start of every step, times the curvature of the data term")
-    first_threshold: float = Field(
-        0.1, gt=0, le=1, description="start of tau, as a share of half the brightest true pixel"
+    first_sparsity: float | None = Field(
+        None, gt=0, le=1, description="start of lambda, as a share of its bound (20) (automatic: the best of a few)"
+    )
+    first_step: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="start of every step, times the curvature of the data term (automatic: few long steps among short "
+        "ones)",
+    )
+    first_threshold: float | None = Field(
+        None, gt=0, le=1, description="start of tau, as a share of half the brightest true pixel (automatic: likewise)"
     )
     projection_width: float = Field(
         1e-3, gt=0, le=0.5, description="eps of the smoothed projection, as a share of the brightest true pixel"

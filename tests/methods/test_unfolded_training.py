@@ -1,0 +1,186 @@
+"""Training: what comes in, what is learnt, what a stop leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fluosr.errors import UsageError
+from fluosr.methods.base import Run, StopRequested, build_parameters
+from fluosr.methods.unfolded.background import background_levels
+from fluosr.methods.unfolded.matrices import grid_for, operator_for
+from fluosr.methods.unfolded.pairs import Pair, batches_of, examples_of, units_of
+from fluosr.methods.unfolded.training import Trained, silver_steps, train
+from fluosr.methods.unfolded.training_parameters import TrainingParameters
+from tests.methods.unfolded_pairs import BACKGROUND, FACTOR, FIELD, pair_of, physics_of
+
+
+def parameters_of(**changes: Any) -> TrainingParameters:
+    facts = {"iterations": 8, "rounds": 4, "first_step": 1.8, "batch": 4}
+    return build_parameters("training", TrainingParameters, facts | changes)
+
+
+def trained(run: Run | None = None, count: int = 4, **changes: Any) -> Trained:
+    physics = physics_of(data_term=changes.get("data_term", "least-squares"))
+    return train(examples_of([pair_of(count)], physics), physics, parameters_of(**changes), run or Run())
+
+
+@pytest.mark.parametrize("optimiser", ["sgp", "adam"])
+@pytest.mark.parametrize("loss", ["localisation", "reconstruction"])
+@pytest.mark.parametrize("data_term", ["least-squares", "kullback-leibler"])
+def test_training_lowers_the_loss_and_keeps_the_best_round(optimiser: str, loss: str, data_term: str) -> None:
+    made = trained(optimiser=optimiser, loss=loss, data_term=data_term, validation_share=0.0)
+    curve = made.history["loss"]
+    assert min(curve) < curve[0] and list(made.history) == ["loss"]
+    assert curve[made.best_round] == min(curve)
+    assert ("threshold" in made.learned) == (loss == "localisation")
+    assert "width" not in made.learned
+    for name, weight in made.network.named_parameters():
+        low, high = made.network.bounds()[name]
+        assert bool(((weight >= low) & (weight <= high)).all()), name
+
+
+def test_what_is_not_to_be_learnt_stays() -> None:
+    made = trained(learn_steps=False, validation_share=0.0)
+    assert made.learned == ("sparsity", "threshold")
+    assert set(made.network.steps.tolist()) == {1.8} and made.network.width.item() == 1.0
+
+
+def test_a_wrong_width_is_mended() -> None:
+    physics = physics_of(fwhm_nm=345.0)  # 15 % wider than the frames' PSF
+    facts = {"loss": "reconstruction", "iterations": 63, "rounds": 12, "first_step": None, "validation_share": 0.0}
+    parameters = parameters_of(learn_fwhm=True, learn_steps=False, **facts)
+    made = train(examples_of([pair_of(3)], physics), physics, parameters, Run())
+    assert abs(made.network.fwhm_nm - 300.0) < 0.3 * 45.0
+
+
+def test_silver_steps_are_long_at_powers_of_two() -> None:
+    root = np.sqrt(2.0)
+    short, middle, long = root, 2.0, 2.0 + root
+    np.testing.assert_allclose(silver_steps(7), [short, middle, short, long, short, middle, short])
+    assert silver_steps(64).argmax() == 63
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_keeps_others_aside() -> None:
+    first, again, other = (trained(Run(seed=seed), optimiser="adam", count=5) for seed in (3, 3, 4))
+    for one, two in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert one.detach().numpy().tobytes() == two.detach().numpy().tobytes()
+    assert first.history == again.history != other.history
+    assert len(first.history["validation loss"]) == len(first.history["loss"])
+
+
+@pytest.mark.parametrize("optimiser", ["sgp", "adam"])
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(optimiser: str, stop: int) -> None:
+    whole = trained(optimiser=optimiser)
+    kept: dict[str, dict[str, torch.Tensor]] = {}
+
+    def save(states: dict[str, dict[str, torch.Tensor]]) -> None:
+        kept.update({stage: {n: v.clone() for n, v in named.items()} for stage, named in states.items()})
+
+    run = Run(on_checkpoint=save)
+    run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", done >= stop - 1)
+    with pytest.raises(StopRequested):
+        trained(run, optimiser=optimiser)
+    assert len(kept["training"]["losses"]) == stop + 1
+    resumed = trained(Run(states=kept), optimiser=optimiser)
+    assert resumed.history == whole.history and resumed.best_round == whole.best_round
+    for one, two in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert one.detach().numpy().tobytes() == two.detach().numpy().tobytes()
+
+
+def test_training_stops_when_what_was_kept_aside_gains_no_more() -> None:
+    made = trained(rounds=60, patience=2, iterations=4)
+    assert len(made.history["loss"]) < 61
+    assert len(made.history["loss"]) - 1 - made.best_round <= 2
+
+
+def test_pairs_of_unequal_sizes_are_learnt_from_together() -> None:
+    physics = physics_of()
+    pairs = [pair_of(2), pair_of(2, field=(9, 14), seed=1, name="other")]
+    examples = examples_of(pairs, physics)
+    batches = batches_of(examples, 8)
+    assert [len(batch) for batch in batches] == [2, 2]
+    made = train(examples, physics, parameters_of(validation_share=0.0), Run())
+    assert made.history["loss"][-1] < made.history["loss"][0]
+
+
+def test_frames_without_light_or_molecules_are_learnt_from() -> None:
+    physics, pair = physics_of(), pair_of(4)
+    frames, truth = pair.frames.copy(), pair.truth.copy()
+    frames[0], truth[0] = 0.0, 0.0  # a frame of nothing at all
+    frames[1], truth[1] = BACKGROUND, 0.0  # one without a molecule
+    made = train(
+        examples_of([Pair("dark", frames, truth)], physics), physics, parameters_of(validation_share=0.0), Run()
+    )
+    assert np.isfinite(made.history["loss"]).all() and made.history["loss"][-1] < made.history["loss"][0]
+
+
+def test_the_background_of_crowded_frames_is_found() -> None:
+    random = np.random.default_rng(0)
+    frames = random.poisson(20.0, (5, 40, 40)).astype(float)
+    frames[:, :, :16] += random.exponential(60.0, (5, 40, 16))  # two pixels in five hold light
+    np.testing.assert_allclose(background_levels(frames), 20.0, atol=1.5)
+    np.testing.assert_array_equal(background_levels(np.full((2, 5, 5), 7.0)), [7.0, 7.0])
+
+
+def test_units_are_those_of_the_training_data() -> None:
+    physics = physics_of(background_photons=BACKGROUND)
+    examples = examples_of([pair_of(3)], physics)
+    units = units_of(examples, physics)
+    one = torch.ones((), dtype=torch.float64)
+    operator = operator_for(physics, grid_for(physics, FIELD), one, torch.float32)
+    assert units.peak == max(float(e.truth.max()) for e in examples)
+    assert units.penalty == max(float(operator.adjoint(e.frame[None] - BACKGROUND).max()) for e in examples)
+    assert units.level == pytest.approx(np.mean([float(e.frame.mean()) for e in examples]), rel=1e-6)
+
+
+def test_variances_of_movies_are_those_of_the_samples() -> None:
+    pair = pair_of(7)
+    (example,) = examples_of([pair], physics_of(semi_blind=True))
+    np.testing.assert_allclose(example.frame, pair.frames.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(example.truth, pair.truth.var(0, ddof=1), rtol=1e-5)
+    (other,) = examples_of([Pair("image", pair.frames, pair.truth[0])], physics_of(semi_blind=True))
+    np.testing.assert_array_equal(other.truth, pair.truth[0].astype(np.float32))
+
+
+def _with(**changes: Any) -> Pair:
+    pair = pair_of(3)
+    return Pair("bad", changes.get("frames", pair.frames), changes.get("truth", pair.truth))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "changes", "words"),
+    [
+        ([], {}, "nothing to learn from"),
+        ([_with(frames=np.zeros((3, 5, 5)))], {}, "15 x 15 fine pixels; this one has 36 x 33. Check --factor"),
+        ([_with()], {"factor": 4}, "48 x 44 fine pixels"),
+        ([_with(truth=np.zeros((2, 36, 33)))], {}, "3 frames, but 2 images"),
+        ([_with(truth=np.zeros((36, 33)))], {}, "every frame needs its own"),
+        ([_with(truth=np.zeros((3, 36, 33)))], {}, "every truth is empty"),
+        ([_with(truth=np.full((3, 36, 33), -1.0))], {}, "negative"),
+        ([_with(frames=np.full((3, *FIELD), np.nan))], {}, "frames hold NaN"),
+        ([_with(truth=np.full((3, 36, 33), np.inf))], {}, "truth hold NaN"),
+        ([_with(frames=np.zeros((0, *FIELD)))], {}, "frames are"),
+        ([_with(frames=pair_of(1).frames, truth=np.ones((36, 33)))], {"semi_blind": True}, "single frame"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_refused(pairs: list[Pair], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        examples_of(pairs, physics_of(**changes))
+
+
+def test_frames_darker_than_their_background_are_refused() -> None:
+    physics = physics_of(background_photons=1e4)
+    with pytest.raises(UsageError, match="brighter than its background"):
+        units_of(examples_of([pair_of(2)], physics), physics)
+
+
+@pytest.mark.parametrize("name", ["rounds", "iterations", "batch"])
+def test_numbers_that_cannot_be_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        parameters_of(**{name: 0})
+    assert physics_of().factor == FACTOR
