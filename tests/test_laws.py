@@ -17,6 +17,10 @@ from fluosr import checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import ReconstructionInterrupted
 from fluosr.methods.base import Run
+from fluosr.methods.deep_storm.examples import Instrument
+from fluosr.methods.deep_storm.heatmap import HEIGHT
+from fluosr.methods.deep_storm.model import TrainedDeepStorm
+from fluosr.methods.deep_storm.parameters import DeepStormParameters
 from fluosr.methods.registry import get_method, method_names
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
 from fluosr.methods.unfolded.parameters import UnfoldedParameters
@@ -167,6 +171,8 @@ ROWS = [
         CHOOSING,
         blinking=True,
     ),
+    # The stand-in for its network shows pixels as blocks, cut at the frame's mean.
+    Row("deep-storm", "deep-storm", PLAIN | {"model": "any"}, CHOOSING, centroid_tolerance=0.1),
 ]
 FRAMES_PER_CHUNK = 20
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -197,6 +203,22 @@ def models_for_any_grid(monkeypatch: pytest.MonkeyPatch) -> None:
         return network.requires_grad_(False), "0" * 16
 
     monkeypatch.setattr("fluosr.methods.unfolded.fitting.fitting_model", fitting)
+
+
+class BrightParts(torch.nn.Module):
+    """In the place of Deep-STORM's network, of which one that has learnt little would break laws by itself."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return HEIGHT * frames.clamp_min(0.0)
+
+
+@pytest.fixture(autouse=True)
+def networks_for_any_movie(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitting(acquisition: Acquisition, parameters: DeepStormParameters) -> TrainedDeepStorm:
+        instrument = Instrument(acquisition.pixel_size_nm, acquisition.psf.fwhm_nm, parameters.factor or 3)
+        return TrainedDeepStorm(BrightParts(), instrument, 1, "0" * 16)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("fluosr.methods.deep_storm.fitting.fitting_model", fitting)
 
 
 def image_of(row: Row, movie: Acquisition, *, seed: int = 0, **changes: Any) -> np.ndarray:

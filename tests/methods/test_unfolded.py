@@ -17,11 +17,12 @@ import torch
 import fluosr
 from fluosr.camera import Camera
 from fluosr.errors import CheckpointError, FluosrError, ImageReadError, ModelError, OutputError, UsageError
-from fluosr.io.model import save_model
 from fluosr.io.pairs import read_pairs
-from fluosr.learning import train_to_files
+from fluosr.learning import save_model, train_to_files
 from fluosr.methods.base import Run, build_parameters
-from fluosr.methods.unfolded.model_file import load_model, model_paths
+from fluosr.methods.trained_model import model_paths
+from fluosr.methods.unfolded.lesson import lesson_of
+from fluosr.methods.unfolded.model_file import contents, load_model
 from fluosr.methods.unfolded.molecules import molecules_in
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
 from fluosr.methods.unfolded.training import silver_steps
@@ -48,7 +49,7 @@ def network_of(iterations: int = 127, **changes: Any) -> UnfoldedGradient:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    save_model(tmp_path / "model", network_of(), {"note": "by hand"})
+    save_model(model_paths(tmp_path / "model"), contents(network_of(), {"note": "by hand"}))
     return tmp_path / "model"
 
 
@@ -86,7 +87,7 @@ DAMAGE = {
     "absent": (lambda m: model_paths(m)[0].unlink(), "does not exist"),
     "no weights": (lambda m: model_paths(m)[1].unlink(), "does not exist"),
     "cut": (lambda m: model_paths(m)[0].write_text('{"format": "fluo'), "damaged"),
-    "not ours": (lambda m: model_paths(m)[0].write_text("[1, 2]"), "no model of this method"),
+    "not ours": (lambda m: model_paths(m)[0].write_text("[1, 2]"), "no model of unfolded"),
     "version": (lambda m: _change(model_paths(m)[0], format_version=2), "version 2"),
     "other weights": (lambda m: model_paths(m)[1].write_bytes(b"x" * 99), "damaged, or they belong"),
     "pickled": (
@@ -96,7 +97,7 @@ DAMAGE = {
     "architecture": (lambda m: _change(model_paths(m)[0], architecture={"layers": 3}), "architecture"),
     "psf": (lambda m: _change(model_paths(m)[0], physics={"psf": "airy"}), "Gaussian"),
     "units": (lambda m: _change(model_paths(m)[0], units={"peak": -1, "penalty": 1, "level": 1}), "units"),
-    "names": (lambda m: _resave(m, {"kernel": torch.ones(3)}), "holds kernel"),
+    "names": (lambda m: _resave(m, {"kernel": torch.ones(3)}), "its weights are kernel"),
     "shape": (lambda m: _resave(m, _weights(steps=torch.ones(3).double())), r"steps is \(3,\)"),
     "type": (lambda m: _resave(m, _weights(width=torch.tensor(1.0))), "float32"),
     "range": (lambda m: _resave(m, _weights(sparsity=torch.tensor(-1.0).double())), "sparsity lies outside"),
@@ -171,7 +172,7 @@ def test_connected_pixels_are_one_molecule_at_their_middle() -> None:
 
 
 def test_variances_are_deconvolved_by_a_semi_blind_model(tmp_path: Path) -> None:
-    save_model(tmp_path / "model", network_of(semi_blind=True), {})
+    save_model(model_paths(tmp_path / "model"), contents(network_of(semi_blind=True), {}))
     random = np.random.default_rng(2)
     on = random.random((300, 2)) < 0.3
     frames = [random.poisson(light_of([(6.0, 4.5, 800.0 * a), (6.0, 6.5, 800.0 * b)], (12, 11), 5.0)) for a, b in on]
@@ -191,7 +192,7 @@ def test_a_stopped_run_is_not_taken_up_with_another_model(model: Path) -> None:
     fluosr.reconstruct(movie, "unfolded", model=str(model), run=run)
     other = network_of()
     other.sparsity.data.fill_(0.07)
-    save_model(model, other, {})
+    save_model(model_paths(model), contents(other, {}))
     with pytest.raises(CheckpointError, match="another model"):
         fluosr.reconstruct(movie, "unfolded", model=str(model), run=Run(states=run.states))
 
@@ -269,11 +270,11 @@ def test_wrong_options_of_a_training_are_told_without_a_traceback(
 
 def training(folder: Path, **options: Any) -> Any:
     parameters = build_parameters("training", TrainingParameters, SHORT)
-    return train_to_files([pair_of(3)], folder / "model", physics_of(), parameters, device="cpu", **options)
+    return train_to_files(lesson_of([pair_of(3)], physics_of(), parameters), folder / "model", device="cpu", **options)
 
 
 def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path) -> None:
-    whole = training(tmp_path / "whole")
+    _, whole = training(tmp_path / "whole")
     run = Run()
     run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", True)
     with pytest.raises(FluosrError, match="--resume"):
@@ -281,9 +282,9 @@ def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path
     assert not (tmp_path / "broken" / "model.json").exists()
     with pytest.raises(CheckpointError, match="seed"):
         training(tmp_path / "broken", resume=True, seed=1)
-    resumed = training(tmp_path / "broken", resume=True)
+    _, resumed = training(tmp_path / "broken", resume=True)
     assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == ["model.json", "model.safetensors"]
-    for one, two in zip(whole.files, resumed.files, strict=True):
+    for one, two in zip(whole, resumed, strict=True):
         assert one.read_bytes() == two.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""``fluosr train``: learn a method from pairs of frames and truth."""
+"""``fluosr train``: learn a method from pairs of frames and truth, or from simulated frames."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ import typer
 
 from fluosr.cli.app import train_app
 from fluosr.cli.options import Device, Seed, option, plain_kind, show_default, with_options
-from fluosr.methods.base import build_parameters
+from fluosr.methods.base import MethodParameters, Parameters, build_parameters
+from fluosr.methods.deep_storm.parameters import DeepStormTraining
+from fluosr.methods.lesson import Lesson, Made
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.progress import ProgressBar
 
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="NAME", help="model to write: NAME.json and NAME.safetensors")
+]
+PixelSize = Annotated[float, typer.Option("--pixel-size", help="camera pixel, nm")]
+Factor = Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel (L)")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with a training of this name that stopped")]
 
-def _parameter_options() -> list[inspect.Parameter]:
+
+def _parameter_options(kind: type[MethodParameters]) -> list[inspect.Parameter]:
     options = []
-    for name, field in TrainingParameters.model_fields.items():
+    for name, field in kind.model_fields.items():
         text = field.description or ""
         if field.default is not None:
             text += f" [{show_default(field.default)}]"
@@ -27,18 +36,16 @@ def _parameter_options() -> list[inspect.Parameter]:
 
 
 @train_app.command()
-@with_options(_parameter_options())
+@with_options(_parameter_options(TrainingParameters))
 def unfolded(
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", help="folder with NAME.tif and NAME-truth.tif", show_default=False)
     ],
     *,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="NAME", help="model to write: NAME.json and NAME.safetensors")
-    ],
-    pixel_size: Annotated[float, typer.Option("--pixel-size", help="camera pixel, nm")],
+    output: Output,
+    pixel_size: PixelSize,
     fwhm: Annotated[float, typer.Option("--fwhm", help="FWHM of the PSF, nm; where it is learnt, the first guess")],
-    factor: Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel (L)")] = 4,
+    factor: Factor = 4,
     gain: Annotated[float, typer.Option("--gain", help="ADU per photoelectron; 1 for frames in photons")] = 1.0,
     offset: Annotated[float, typer.Option("--offset", help="ADU without light")] = 0.0,
     read_noise: Annotated[float, typer.Option("--read-noise", help="electrons rms")] = 0.0,
@@ -48,18 +55,16 @@ def unfolded(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="go on with a training of this name that stopped")] = False,
+    resume: Resume = False,
     **options: Any,
 ) -> None:
     """Train the method `unfolded` for one microscope: its steps, its penalty, its threshold, if wished its PSF."""
     from fluosr.camera import Camera
     from fluosr.io.pairs import read_pairs
-    from fluosr.learning import train_to_files
+    from fluosr.methods.unfolded.lesson import lesson_of
     from fluosr.methods.unfolded.physics import Physics
 
-    parameters = build_parameters(
-        "train unfolded", TrainingParameters, {name: value for name, value in options.items() if value is not None}
-    )
+    parameters = _built("train unfolded", TrainingParameters, options)
     physics = Physics(
         fwhm_nm=fwhm,
         pixel_size_nm=pixel_size,
@@ -69,22 +74,49 @@ def unfolded(
         read_noise_e=read_noise,
         semi_blind=parameters.semi_blind,
     )
-    with ProgressBar() as bar:
-        trained = train_to_files(
-            read_pairs(pairs, Camera(gain, offset, read_noise)),
-            output,
-            physics,
-            parameters,
-            seed=seed,
-            device=device,
-            resume=resume,
-            command=["fluosr", *sys.argv[1:]],
-            run=bar.run(),
-        )
-    for name, curve in trained.history.items():
-        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[trained.best_round]:.4g} after (of an empty image: 1)")
-    numbers, fwhm_nm = trained.network.in_the_papers_numbers(), trained.network.fwhm_nm
-    rounds = len(trained.history["loss"]) - 1
+    lesson = lesson_of(read_pairs(pairs, Camera(gain, offset, read_noise)), physics, parameters)
+    made, files = _trained(lesson, output, seed, device, resume)
+    for name, curve in made.history.items():
+        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after (of an empty image: 1)")
+    numbers, fwhm_nm = made.network.in_the_papers_numbers(), made.network.fwhm_nm
+    rounds = len(made.history["loss"]) - 1
     found = f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm"
-    typer.echo(f"{found}, from round {trained.best_round} of {rounds}")
-    typer.echo(f"Model: {', '.join(str(path) for path in trained.files)}")
+    typer.echo(f"{found}, from round {made.best_round} of {rounds}")
+    typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+@train_app.command("deep-storm")
+@with_options(_parameter_options(DeepStormTraining))
+def deep_storm(
+    *,
+    output: Output,
+    pixel_size: PixelSize,
+    fwhm: Annotated[float, typer.Option("--fwhm", help="FWHM of the PSF, nm")],
+    factor: Factor = 4,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    **options: Any,
+) -> None:
+    """Train the method `deep-storm` on frames simulated for one microscope; nothing else is needed."""
+    from fluosr.methods.deep_storm.lesson import lesson_of
+
+    lesson = lesson_of(pixel_size, fwhm, factor, _built("train deep-storm", DeepStormTraining, options))
+    made, files = _trained(lesson, output, seed, device, resume)
+    typer.echo(f"held-out loss: {made.curve[0]:.4g} at first, {min(made.curve):.4g} at its lowest")
+    typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+def _built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Parameters:
+    return build_parameters(name, kind, {option: value for option, value in options.items() if value is not None})
+
+
+def _trained(
+    lesson: Lesson[Made], output: Path, seed: int, device: str, resume: bool
+) -> tuple[Made, tuple[Path, Path]]:
+    from fluosr.learning import train_to_files
+
+    with ProgressBar() as bar:
+        return train_to_files(
+            lesson, output, seed=seed, device=device, resume=resume, command=["fluosr", *sys.argv[1:]], run=bar.run()
+        )

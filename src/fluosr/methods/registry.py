@@ -22,6 +22,7 @@ _MODULES = {
     "musical": "fluosr.methods.musical",
     "divnoising": "fluosr.methods.divnoising",
     "unfolded": "fluosr.methods.unfolded",
+    "deep-storm": "fluosr.methods.deep_storm",
 }
 DEFAULT_METHOD = "fluogan"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluosr.errors import UsageError
 from fluosr.methods.base import Method, ReconstructFunction, Run
 from fluosr.methods.deep_storm.parameters import CITATION, DeepStormParameters
 
@@ -15,22 +14,15 @@ if TYPE_CHECKING:
     from fluosr.reconstruction import Reconstruction
 
 WIDE = 24  # layers of the network that are held at once, of as many channels as its first one
-NO_MODEL = (
-    "deep-storm is a learned method: give --model NAME. To train one on simulated frames of your microscope: fluosr "
-    "train deep-storm --pixel-size NM --fwhm NM --photons N --output NAME."
-)
 
 
 def reconstruct(acquisition: Acquisition, parameters: DeepStormParameters, run: Run) -> Reconstruction:
     """See :class:`fluosr.methods.base.ReconstructFunction`."""
+    from fluosr.methods.deep_storm import fitting
     from fluosr.methods.deep_storm.maker import BATCH_PIXELS, DeepStormMaker
-    from fluosr.methods.deep_storm.model import load_model
     from fluosr.methods.from_frames import reconstruct_from_frames
 
-    if parameters.model is None:
-        raise UsageError(NO_MODEL)
-    model = load_model(parameters.model)
-    model.check(acquisition.pixel_size_nm, acquisition.psf.fwhm_nm, parameters.factor)
+    model = fitting.fitting_model(acquisition, parameters)
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
         return DeepStormMaker(movie, model, parameters.threshold, run.device)

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from fluosr.errors import FluosrError, ModelError, UsageError
+from fluosr.errors import FluosrError, ModelError
 from fluosr.methods.deep_storm.examples import Instrument
 from fluosr.methods.trained_model import ModelKind, packed, read_model
 from fluosr.networks.deep_storm import DeepStorm
 
 KIND = ModelKind("deep-storm")
-PIXEL_TOLERANCE, WIDTH_TOLERANCE = 0.02, 0.05  # relative
 MOST_FILTERS = 1024
 
 
@@ -42,25 +41,6 @@ class TrainedDeepStorm:
         """
         described = {"instrument": asdict(self.instrument), "filters": self.filters, "training": record}
         return packed(KIND, described, self.network.state_dict())
-
-    def check(self, pixel_size_nm: float, fwhm_nm: float, factor: int | None) -> None:
-        """Refuse a movie of another microscope.
-
-        Raises:
-            UsageError: says in what it differs.
-        """
-        own, said = self.instrument, []
-        if abs(pixel_size_nm / own.pixel_size_nm - 1.0) > PIXEL_TOLERANCE:
-            said.append(f"pixels of {own.pixel_size_nm:.4g} nm (the data: {pixel_size_nm:.4g} nm)")
-        if abs(fwhm_nm / own.fwhm_nm - 1.0) > WIDTH_TOLERANCE:
-            said.append(f"a PSF with a FWHM of {own.fwhm_nm:.4g} nm (the data: {fwhm_nm:.4g} nm)")
-        if factor not in (None, own.factor):
-            said.append(f"a factor of {own.factor} (asked for: {factor})")
-        if said:
-            raise UsageError(
-                f"the model was trained for {'; '.join(said)}. Take a model for this microscope, or train one: fluosr "
-                "train deep-storm."
-            )
 
 
 def load_model(name: str | Path) -> TrainedDeepStorm:

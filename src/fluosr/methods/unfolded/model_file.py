@@ -1,56 +1,35 @@
-"""A trained model as two files, NAME.json with all that is not a weight, and NAME.safetensors; nothing unpickles."""
+"""A trained unfolded network in a model's files, and back."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fluosr.errors import FluosrError, ModelError, UsageError
+from fluosr.errors import FluosrError, ModelError
+from fluosr.methods.trained_model import ModelKind, packed, read_model
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
 from fluosr.methods.unfolded.physics import Physics
 
-FORMAT, VERSION = "fluosr unfolded model", 1
-SUFFIXES = (".json", ".safetensors")
+if TYPE_CHECKING:
+    import torch
+
+KIND = ModelKind("unfolded")
 
 
-def model_paths(name: str | Path) -> tuple[Path, Path]:
-    """(description, weights) of a model called NAME, NAME.json or NAME.safetensors.
-
-    Raises:
-        UsageError: no name.
-    """
-    text = str(name)
-    for suffix in SUFFIXES:
-        text = text.removesuffix(suffix)
-    if not Path(text).name:
-        raise UsageError("no model was named.")
-    return Path(text + SUFFIXES[0]), Path(text + SUFFIXES[1])
-
-
-def packed(network: UnfoldedGradient, record: dict[str, Any]) -> tuple[bytes, bytes]:
-    """The contents of both files.
+def contents(network: UnfoldedGradient, record: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The contents of NAME.json and NAME.safetensors.
 
     Args:
         network: trained.
         record: how it was trained, as plain values.
     """
-    import safetensors.torch
-
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.named_parameters()}
-    data = safetensors.torch.save(weights, metadata={"format": FORMAT})
     description = {
-        "format": FORMAT,
-        "format_version": VERSION,
         **network.describe(),
         "in_the_papers_numbers": network.in_the_papers_numbers(),
         "fwhm_nm": network.fwhm_nm,
         "training": record,
-        "sha256_of_weights": hashlib.sha256(data).hexdigest(),
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode(), data
+    return packed(KIND, description, dict(network.named_parameters()))
 
 
 def load_model(name: str | Path) -> tuple[UnfoldedGradient, str]:
@@ -59,41 +38,10 @@ def load_model(name: str | Path) -> tuple[UnfoldedGradient, str]:
     Raises:
         ModelError: not there, damaged, not a model of this method, of another version or with weights of another model.
     """
-    places = model_paths(name)
-    for place in places:
-        if not place.is_file():
-            raise ModelError(
-                f"{place} does not exist. A model is a pair of files, NAME.json and NAME.safetensors, that "
-                "`fluosr train unfolded` writes; give --model NAME."
-            )
-    try:
-        text, data = (place.read_bytes() for place in places)
-    except OSError as error:
-        raise ModelError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    described = _description(places[0], text)
-    if described.get("sha256_of_weights") != hashlib.sha256(data).hexdigest():
-        raise ModelError(
-            f"{places[1]} is not what {places[0].name} was written with: one of the two is damaged, or they belong to "
-            "different models. Train anew or copy both files together."
-        )
-    network = _network(places[0], described)
-    _fill(network, places[1], data)
-    return network, hashlib.sha256(text).hexdigest()[:16]
-
-
-def _description(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        described = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged ({error}).") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ModelError(f"{path} is no model of this method: it does not say {FORMAT!r}.")
-    if described.get("format_version") != VERSION:
-        raise ModelError(
-            f"{path} is of version {described.get('format_version')}; this fluosr reads version {VERSION}. Update "
-            "fluosr, or train the model anew."
-        )
-    return described
+    stored = read_model(KIND, name)
+    network = _network(stored.path, stored.description)
+    _fill(network, stored.path, stored.tensors)
+    return network, stored.fingerprint
 
 
 def _network(path: Path, described: dict[str, Any]) -> UnfoldedGradient:
@@ -114,18 +62,11 @@ def _network(path: Path, described: dict[str, Any]) -> UnfoldedGradient:
         raise ModelError(f"{path} is damaged, or of another architecture ({error}).") from error
 
 
-def _fill(network: UnfoldedGradient, path: Path, data: bytes) -> None:
-    import safetensors
-    import safetensors.torch
-
-    try:
-        weights = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} is not a safetensors file, or damaged ({error}).") from error
+def _fill(network: UnfoldedGradient, path: Path, weights: dict[str, torch.Tensor]) -> None:
     own, bounds = dict(network.named_parameters()), network.bounds()
     if weights.keys() != own.keys():
         raise ModelError(
-            f"{path} holds {', '.join(sorted(weights)) or 'nothing'}; this method's models hold {', '.join(own)}."
+            f"{path}: its weights are {', '.join(sorted(weights)) or 'none'}; this method's are {', '.join(own)}."
         )
     for name, value in weights.items():
         wanted = own[name]
