@@ -34,7 +34,9 @@ SHORT = {"iterations": 24, "batch": 2, "side_px": 8, "filters": 2}
 def trained() -> TrainedDeepStorm:
     network = DeepStorm(torch.Generator().manual_seed(0), 2).eval()
     with torch.no_grad():
-        network.layers[-1].weight.abs_()  # maps then are not below zero
+        last = network.layers[-1]
+        assert isinstance(last, torch.nn.Conv2d)
+        last.weight.abs_()  # maps then are not below zero
     return TrainedDeepStorm(network, INSTRUMENT, 2)
 
 
