@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,7 @@ def test_peaks_are_where_they_were_put() -> None:
 
 
 def trained(steps: int, seed: int = 0) -> Training:
-    training = Training(SPARSE, Schedule(40, batch=2, side_px=8, filters=2), seed)
+    training = Training(partial(draw_examples, SPARSE), 4, Schedule(40, batch=2, side_px=8, filters=2), seed)
     for _ in range(steps):
         training.step()
     return training
@@ -95,7 +97,9 @@ def test_training_stopped_and_taken_up_gives_the_same_bits() -> None:
 
 def test_it_learns_to_place_sparse_molecules() -> None:
     bright = Instrument(100.0, 250.0, 2, (1.0, 1.0), 3000.0, 0.1, (2.0, 2.0), 0.0)
-    training = Training(bright, Schedule(300, batch=4, side_px=12, learning_rate=3e-3, filters=8), 0)
+    training = Training(
+        partial(draw_examples, bright), 2, Schedule(300, batch=4, side_px=12, learning_rate=3e-3, filters=8), 0
+    )
     while not training.finished:
         training.step()
     frames, molecules = draw_examples(bright, 20, 12, seeded(3))

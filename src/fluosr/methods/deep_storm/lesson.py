@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from fluosr.methods.base import Run
-from fluosr.methods.deep_storm.examples import Instrument
+from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.model import KIND, TrainedDeepStorm
 from fluosr.methods.deep_storm.parameters import DeepStormTraining
 from fluosr.methods.deep_storm.training import SAFE_POINT, Schedule, Training
@@ -55,7 +56,8 @@ def lesson_of(
     )
 
     def learn(run: Run) -> LearntDeepStorm:
-        training = Training(instrument, schedule, run.stream_seed("deep-storm") % 2**63, run.device)
+        seed = run.stream_seed("deep-storm") % 2**63
+        training = Training(partial(draw_examples, instrument), factor, schedule, seed, run.device)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
         while not training.finished:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.heatmap import loss, prepared
 from fluosr.networks.deep_storm import DeepStorm
 
 SAFE_POINT, EVALUATION = 10, 50  # training steps from one to the next
 HELD_OUT = 32  # examples that the loss is always asked of
+
+Draw = Callable[[int, int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,22 @@ class Training:
     """The network, its optimiser, and everything needed to go on bit for bit.
 
     Args:
-        instrument: what makes the examples.
+        draw: makes the examples: of how many, their side and a generator, (B, S, S) frames and (B, L S, L S) molecules;
+            see :func:`~fluosr.methods.deep_storm.examples.draw_examples`.
+        factor: L.
         schedule: how long and how fast.
         seed: of weights and examples.
         device: where to compute.
     """
 
-    def __init__(self, instrument: Instrument, schedule: Schedule, seed: int, device: str = "cpu") -> None:
-        self.instrument, self.schedule, self.device = instrument, schedule, torch.device(device)
+    def __init__(self, draw: Draw, factor: int, schedule: Schedule, seed: int, device: str = "cpu") -> None:
+        self.factor, self.schedule, self.device = factor, schedule, torch.device(device)
+        self._draw = draw
         self.generator = torch.Generator().manual_seed(seed)
         network = DeepStorm(self.generator, schedule.filters)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.adam = torch.optim.Adam(self.network.parameters(), lr=schedule.learning_rate)
-        held_out = draw_examples(instrument, HELD_OUT, schedule.side_px, self.generator)
+        held_out = draw(HELD_OUT, schedule.side_px, self.generator)
         self._frames, self._molecules = (tensor.to(self.device) for tensor in held_out)
         self.iteration, self.best = 0, math.inf
         self.best_weights = self._weights()
@@ -67,9 +72,9 @@ class Training:
         for group in self.adam.param_groups:
             fall = 0.5 * (1.0 + math.cos(math.pi * self.iteration / given.iterations))
             group["lr"] = given.learning_rate * (0.01 + 0.99 * fall)
-        frames, molecules = draw_examples(self.instrument, given.batch, given.side_px, self.generator)
+        frames, molecules = self._draw(given.batch, given.side_px, self.generator)
         self.network.train()
-        found = self.network(prepared(frames.to(self.device), self.instrument.factor))
+        found = self.network(prepared(frames.to(self.device), self.factor))
         self.adam.zero_grad(set_to_none=True)
         loss(found, molecules.to(self.device)).backward()
         self.adam.step()
@@ -80,7 +85,7 @@ class Training:
     def _evaluate(self) -> None:
         self.network.eval()
         with torch.no_grad():
-            found = self.network(prepared(self._frames, self.instrument.factor))
+            found = self.network(prepared(self._frames, self.factor))
             value = float(loss(found, self._molecules))
         self.curve.append(value)
         if value < self.best:
