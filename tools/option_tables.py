@@ -10,6 +10,8 @@ import typing
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "| option | what it says | default |\n|---|---|---|\n"
 MARKS = re.compile(r"(<!-- options:.*?-->\n)(.*?)(<!-- end of options -->)", re.DOTALL)
@@ -22,6 +24,7 @@ def tables() -> dict[Path, str]:
     docs = ROOT / "docs"
     command = f"{_of_the_command()}\n\nOf `--method {DEFAULT_METHOD}`:\n\n{_of_method(DEFAULT_METHOD)}"
     pages = {docs / "reconstruct.md": command}
+    pages[docs / "train.md"] = _of_training()
     return pages | {docs / "methods" / f"{n}.md": _of_method(n) for n in method_names() if n != DEFAULT_METHOD}
 
 
@@ -52,10 +55,20 @@ def _of_the_command() -> str:
 def _of_method(name: str) -> str:
     from fluosr.methods.registry import get_method
 
+    return _of_parameters(get_method(name).parameters)
+
+
+def _of_training() -> str:
+    from fluosr.methods.unfolded.training_parameters import TrainingParameters
+
+    return _of_parameters(TrainingParameters)
+
+
+def _of_parameters(parameters: type[BaseModel]) -> str:
     rows = []
-    for key, field in get_method(name).parameters.model_fields.items():
+    for key, field in parameters.model_fields.items():
         flag = "--" + key.replace("_", "-")
-        names = f"`{flag}`, `--no-{flag[2:]}`" if field.annotation is bool else f"`{flag}`"
+        names = f"`{flag}`, `--no-{flag[2:]}`" if field.annotation in (bool, bool | None) else f"`{flag}`"
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
         text = (field.description or "") + (f": {' or '.join(map(str, choices))}" if choices else "")
         rows.append(f"| {names} | {text} | {_shown(field.default, 'automatic')} |")

@@ -117,7 +117,8 @@ def test_gradients_are_asked_for_only_where_the_value_is_good() -> None:
 
     lower, upper = torch.as_tensor(problem.lower), torch.as_tensor(problem.upper)
     found = solved(ScaledGradientProjection(problem.function, lower, upper, squares, value), np.zeros(5), 20)
-    assert len(problem.asked) == found.iteration + 1 < asked[0]
+    assert len(problem.asked) == found.iteration + 1
+    assert asked[0] > found.iteration  # one step at least was too long
     same = solved(problem.solver(squares), np.zeros(5), 20)
     assert found.point.numpy().tobytes() == same.point.numpy().tobytes()
 
