@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fluosr.errors import UsageError
 from fluosr.io.picasso import read_hdf5, write_hdf5
-from fluosr.io.thunderstorm import FIRST_FRAME, csv_lines, known_columns, read_csv
-from fluosr.io.write import StrPath, write_lines
+from fluosr.io.thunderstorm import FIRST_FRAME, read_csv, write_csv
+from fluosr.io.write import StrPath
 from fluosr.localisations import Localisations
 
 CSV, CSV_GZ, HDF5 = (".csv",), (".csv.gz",), (".hdf5", ".h5")
@@ -83,7 +83,7 @@ def write_localisations(
         facts = {"pixel_size_nm": pixel_size_nm, "field_shape": field_shape, "n_frames": n_frames}
         write_hdf5(path, table, psf_sigma_nm=psf_sigma_nm, **facts)  # type: ignore[arg-type]
     else:
-        write_lines(path, csv_lines([(table, {})], known_columns(table)))
+        write_csv(path, table)
 
 
 def check_name(path: Path) -> None:

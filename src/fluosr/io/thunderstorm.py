@@ -18,6 +18,7 @@ import numpy as np
 
 from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.damage import first_bytes
+from fluosr.io.write import StrPath, write_lines
 from fluosr.localisations import COLUMNS, Localisations
 
 FIRST_FRAME = 1  # as ThunderSTORM counts
@@ -128,9 +129,14 @@ def _number(path: Path, line: int, row: Sequence[str], column: str, place: int) 
         ) from None
 
 
-def known_columns(table: Localisations) -> tuple[str, ...]:
-    """Which of the columns that may be unknown are known of any row."""
-    return tuple(name for name in COLUMNS[2:] if np.isfinite(getattr(table, name)).any())
+def write_csv(path: StrPath, table: Localisations) -> None:
+    """A table in ThunderSTORM's columns; those of which nothing is known are left out.
+
+    Raises:
+        OutputError: it cannot be written; what was there is untouched.
+    """
+    known = [name for name in COLUMNS[2:] if np.isfinite(getattr(table, name)).any()]
+    write_lines(path, csv_lines([(table, {})], known))
 
 
 def csv_lines(
