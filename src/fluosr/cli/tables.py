@@ -124,7 +124,7 @@ def convert(
     first_frame: FirstFrame = 1,
 ) -> None:
     """Convert localisations between ThunderSTORM's CSV and Picasso's HDF5."""
-    from fluosr.io.localisations import is_picasso, read_localisations, write_localisations
+    from fluosr.io.localisations import check_pixel_size, is_picasso, read_localisations, write_localisations
     from fluosr.io.thunderstorm import write_csv
 
     _check_target(source, target)
@@ -136,6 +136,7 @@ def convert(
     else:
         if pixel_size is None:
             raise MissingMetadataError("Picasso's files count in camera pixels: give --pixel-size (nm).")
+        check_pixel_size(pixel_size)
         shape = None if field is None else _field(field)
         table = read_localisations(source, first_frame=first_frame)
         if shape is None:

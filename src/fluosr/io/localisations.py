@@ -39,7 +39,7 @@ def read_localisations(
     """
     path = Path(path)
     if pixel_size_nm is not None:
-        _check_pixel(pixel_size_nm)
+        check_pixel_size(pixel_size_nm)
     if is_picasso(path):
         return read_hdf5(path, pixel_size_nm)
     if path.name.lower().endswith(CSV + CSV_GZ):
@@ -74,7 +74,7 @@ def write_localisations(
     """
     path = Path(path)
     check_name(path)
-    _check_pixel(pixel_size_nm)
+    check_pixel_size(pixel_size_nm)
     if min(field_shape) < 1 or n_frames < 1:
         raise UsageError(f"{path}: a movie has frames and pixels, got {n_frames} frames of {field_shape} pixels.")
     if len(table) and table.frame[-1] >= n_frames:
@@ -98,6 +98,11 @@ def check_name(path: Path) -> None:
         )
 
 
-def _check_pixel(pixel_size_nm: float) -> None:
+def check_pixel_size(pixel_size_nm: float) -> None:
+    """See that it can be one, nm.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise UsageError(f"the pixel size must be positive (nm), got {pixel_size_nm}.")

@@ -79,7 +79,7 @@ class Filaments:
     _courses: _Courses = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_courses", _Courses(self.network.curves(), self))
+        object.__setattr__(self, "_courses", _Courses(self.network.curves(), self, self.network.width_nm / 2))
 
     @property
     def field_shape(self) -> tuple[int, int]:
@@ -144,7 +144,7 @@ class BundledTubes:
         for name in ("apart_nm", "period_nm"):
             if not (0 <= getattr(self, name) <= LARGEST_NM) or self.period_nm == 0:
                 raise UsageError(f"{name} of tubes must not be negative nor above a millimetre.")
-        object.__setattr__(self, "_courses", _Courses(self.curves(), self))
+        object.__setattr__(self, "_courses", _Courses(self.curves(), self, self.diameter_nm / 2))
 
     @property
     def field_shape(self) -> tuple[int, int]:
@@ -194,14 +194,14 @@ class BundledTubes:
 class _Courses:
     """The pieces of curves in and near the field, from which places are drawn evenly along their length."""
 
-    def __init__(self, curves: Sequence[np.ndarray], structure: Structure) -> None:
+    def __init__(self, curves: Sequence[np.ndarray], structure: Structure, reach_nm: float) -> None:
         self.field_nm = np.array(structure.field_shape) * structure.pixel_size_nm
         if not any(self._inside(curve).any() for curve in curves):
             raise UsageError("nothing of the structure lies in the field: more of it, or another --network-seed.")
         starts = np.concatenate([curve[:-1] for curve in curves])
         moves = np.concatenate([np.diff(curve, axis=0) for curve in curves])
-        longest = float(np.hypot(*moves.T).max())
-        near = ((starts > -3 * longest) & (starts < self.field_nm + 3 * longest)).all(axis=1)
+        reach = reach_nm + float(np.hypot(*moves.T).max())
+        near = ((starts > -reach) & (starts < self.field_nm + reach)).all(axis=1)
         self.starts, self.moves = starts[near], moves[near]
         lengths = np.hypot(*self.moves.T)
         self.ends = np.cumsum(lengths)
