@@ -49,7 +49,7 @@ def test_the_density_is_of_the_field(tmp_path: Path) -> None:
         (("--structure", "spokes"), "there are points, filaments and tubes"),
         (("--structure", "points", "--count", 3), "--count goes with --structure filaments or tubes"),
         (("--photons", 1e7), "a camera of 16 bits ends at"),
-        (("--fwhm", 0), "fwhm_nm must be a positive number"),
+        (("--fwhm", 0), "--fwhm"),
         (("--background-variation", 2), "0 to 1"),
         (("--gain", 0), "gain must be positive"),
     ],
@@ -124,6 +124,7 @@ def test_a_plain_table_becomes_thunderstorms(tmp_path: Path) -> None:
     [
         ("t.csv", "new.hdf5", (), 2, "give --pixel-size"),
         ("t.csv", "new.hdf5", ("--pixel-size", "0"), 2, "pixel size must be positive"),
+        ("t.csv", "new.hdf5", ("--pixel-size", "0.107"), 2, "was 107 meant?"),
         ("t.csv", "new.hdf5", ("--pixel-size", "100", "--field", "64"), 2, "--field 64: write height x width"),
         ("t.csv", "new.hdf5", ("--pixel-size", "100", "--frames", "2"), 2, "the movie has 2 frames"),
         ("t.csv", "new.csv", ("--field", "64x64"), 2, "are for Picasso's files"),

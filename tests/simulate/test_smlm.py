@@ -208,6 +208,7 @@ def test_tubes_of_a_bundle_touch_in_places_and_part_in_others() -> None:
         ({"photons": math.nan}, UsageError, "positive photons"),
         ({"n_frames": 0}, UsageError, "positive n_frames"),
         ({"photon_spread": -0.1}, UsageError, "photon_spread .* not be negative"),
+        ({"photon_spread": math.inf}, UsageError, "photon_spread .* is a number"),
         ({"background": -1.0}, UsageError, "background .* not be negative"),
         ({"background_variation": 1.5}, UsageError, "0 to 1 of its mean"),
         ({"structure": RandomPoints((3, 20))}, UsageError, "at least 4 x 4"),

@@ -48,7 +48,7 @@ def smlm(
     background_variation: Annotated[
         float, typer.Option("--background-variation", help="how much it varies over the field, of its mean: 0 to 1")
     ] = 0.0,
-    fwhm: Annotated[float, typer.Option("--fwhm", help="FWHM of the PSF, nm")] = 260.0,
+    fwhm: Annotated[float, typer.Option("--fwhm", min=1.0, max=1e4, help="FWHM of the PSF, nm")] = 260.0,
     count: Annotated[int | None, typer.Option("--count", help="number of filaments [12] or tubes [9]")] = None,
     structure_width: Annotated[
         float | None, typer.Option("--structure-width", help="width of each filament [50] or tube [25], nm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from fluosr.acquisition import SMALLEST_PIXEL_NM
 from fluosr.errors import UsageError
 from fluosr.io.picasso import read_hdf5, write_hdf5
 from fluosr.io.thunderstorm import FIRST_FRAME, read_csv, write_csv
@@ -106,3 +107,8 @@ def check_pixel_size(pixel_size_nm: float) -> None:
     """
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise UsageError(f"the pixel size must be positive (nm), got {pixel_size_nm}.")
+    if pixel_size_nm < SMALLEST_PIXEL_NM:
+        raise UsageError(
+            f"a pixel of {pixel_size_nm:.4g} nm is smaller than any camera's; lengths are in nanometres: was "
+            f"{1000 * pixel_size_nm:.4g} meant?"
+        )

@@ -89,7 +89,7 @@ class SimulatedMolecules:
         for name in ("photon_spread", "background"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{name} of single molecules must not be negative, got {value}.")
+                raise UsageError(f"{name} of single molecules is a number and must not be negative, got {value}.")
         if not 0 <= self.background_variation <= 1:
             raise UsageError(f"the background varies by 0 to 1 of its mean, got {self.background_variation}.")
         if not isinstance(self.psf, GaussianPSF):
