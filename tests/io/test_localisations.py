@@ -158,6 +158,7 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
         ({"pixel_size_nm": 0.0}, "pixel size must be positive"),
         ({"pixel_size_nm": float("nan")}, "pixel size must be positive"),
         ({"field_shape": (0, 4)}, "a movie has frames and pixels"),
+        ({"n_frames": 2**33}, "a movie has frames and pixels"),
         ({"n_frames": 8}, "localisations in frame 8, and the movie has 8 frames"),
     ],
 )

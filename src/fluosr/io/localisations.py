@@ -12,6 +12,7 @@ from fluosr.io.thunderstorm import FIRST_FRAME, read_csv, write_csv
 from fluosr.io.write import StrPath
 from fluosr.localisations import Localisations
 
+MOST_FRAMES = 2**32  # that Picasso's numbers can count
 CSV, CSV_GZ, HDF5 = (".csv",), (".csv.gz",), (".hdf5", ".h5")
 
 
@@ -76,7 +77,7 @@ def write_localisations(
     path = Path(path)
     check_name(path)
     check_pixel_size(pixel_size_nm)
-    if min(field_shape) < 1 or n_frames < 1:
+    if min(field_shape) < 1 or not 1 <= n_frames <= MOST_FRAMES:
         raise UsageError(f"{path}: a movie has frames and pixels, got {n_frames} frames of {field_shape} pixels.")
     if len(table) and table.frame[-1] >= n_frames:
         raise UsageError(f"{path}: localisations in frame {table.frame[-1]}, and the movie has {n_frames} frames.")

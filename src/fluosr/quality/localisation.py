@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fluosr.errors import UsageError
+from fluosr.errors import MemoryLimitError, UsageError
 from fluosr.localisations import Localisations
+from fluosr.machine import available_memory_bytes
 
 ALPHA_PER_NM = 1.0  # what a nanometre of error costs against a per cent of Jaccard (Sage et al. 2019, lateral)
+BYTES_PER_PAIR = 100
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,9 @@ def match(found: np.ndarray, true: np.ndarray, radius: float) -> tuple[np.ndarra
 
     Returns:
         Row numbers in ``found``, in ``true``, and the distance, (K,) each.
+
+    Raises:
+        MemoryLimitError: so many are near each other that their pairs do not fit into the memory.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import coo_array
@@ -142,7 +147,15 @@ def match(found: np.ndarray, true: np.ndarray, radius: float) -> tuple[np.ndarra
     n, m = len(found), len(true)
     if not n or not m:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    near = cKDTree(found).sparse_distance_matrix(cKDTree(true), radius, output_type="ndarray")
+    trees = cKDTree(found), cKDTree(true)
+    if n * m * BYTES_PER_PAIR > (free := available_memory_bytes()):
+        pairs_near = int(trees[0].count_neighbors(trees[1], radius))
+        if pairs_near * BYTES_PER_PAIR > free:
+            raise MemoryLimitError(
+                f"{pairs_near:,} pairs of {n:,} found and {m:,} true molecules lie within {radius:g} of each other in "
+                "one frame, more than there is memory for: choose a smaller radius."
+            )
+    near = trees[0].sparse_distance_matrix(trees[1], radius, output_type="ndarray")
     rows, columns, distances = (near[name] for name in ("i", "j", "v"))
     links = coo_array((np.ones(len(rows)), (rows, n + columns)), shape=(n + m, n + m))
     part = connected_components(links, directed=False)[1][rows]
@@ -192,52 +205,56 @@ def pixel_jaccard(found: np.ndarray, true: np.ndarray, radius_px: float) -> np.n
         raise UsageError(f"images of one grid are compared, got shapes {np.shape(found)} and {np.shape(true)}.")
     if not (math.isfinite(radius_px) and radius_px >= 0):
         raise UsageError(f"the radius of a match must not be negative (pixels), got {radius_px}.")
-    bright, there = (stack.reshape(-1, *stack.shape[-2:]) for stack in stacks)
-    rows, columns = _near_pixels(bright, there, radius_px)
-    hits = np.bincount(_closest_first(rows, columns) // there[0].size, minlength=len(there))
-    either = bright.sum(axis=(1, 2)) + there.sum(axis=(1, 2)) - hits
-    with np.errstate(invalid="ignore"):
-        return np.asarray(hits / either)
+    reach = range(-math.floor(radius_px), math.floor(radius_px) + 1)
+    ball = sorted(
+        (dy * dy + dx * dx, dy, dx) for dy in reach for dx in reach if dy * dy + dx * dx <= radius_px * radius_px
+    )
+    frames = zip(*(stack.reshape(-1, *stack.shape[-2:]) for stack in stacks), strict=True)
+    values = []
+    for bright, there in frames:
+        hits = _closest_first(*_near_pixels(bright, there, ball))
+        values.append(_ratio(hits, int(bright.sum()) + int(there.sum()) - hits))
+    return np.array(values)
 
 
-def _near_pixels(found: np.ndarray, true: np.ndarray, radius_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Flat numbers of true and found pixels within the radius of each other, the closest pairs first."""
-    _, height, width = true.shape
-    frame, y, x = np.nonzero(true)
-    reach = math.floor(radius_px)
-    offsets = [
-        (dy * dy + dx * dx, dy, dx)
-        for dy in range(-reach, reach + 1)
-        for dx in range(-reach, reach + 1)
-        if dy * dy + dx * dx <= radius_px**2
-    ]
-    pieces = []
-    for squared, dy, dx in sorted(offsets):
+def _near_pixels(
+    found: np.ndarray, true: np.ndarray, ball: Sequence[tuple[int, int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flat numbers of true and found pixels of one frame that lie in each other's ball, the closest pairs first.
+
+    Args:
+        found, true: (Y, X) bool.
+        ball: (squared distance, dy, dx), in the order of the distance.
+    """
+    height, width = true.shape
+    y, x = np.nonzero(true)
+    pieces = [np.zeros((3, 0), int)]
+    for squared, dy, dx in ball:
         row, column = y + dy, x + dx
         hit = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        hit[hit] = found[frame[hit], row[hit], column[hit]]
-        own = (frame[hit] * height + y[hit]) * width + x[hit]
+        hit[hit] = found[row[hit], column[hit]]
+        own = y[hit] * width + x[hit]
         pieces.append(np.stack([np.full(len(own), squared), own, own + dy * width + dx]))
-    squared, own, other = np.concatenate(pieces, axis=1)
-    order = np.lexsort((other, own, squared))
+    squared_distance, own, other = np.concatenate(pieces, axis=1)
+    order = np.lexsort((other, own, squared_distance))
     return own[order], other[order]
 
 
-def _closest_first(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Take pairs in their order, each if both its ends are still free; the left ends of those taken.
+def _closest_first(left: np.ndarray, right: np.ndarray) -> int:
+    """Take pairs in their order, each if both its ends are still free; how many were taken.
 
     Round by round: a pair that stands first for both of its ends is taken in any case.
     """
-    taken = []
+    taken = 0
     while len(left):
         first = np.zeros((2, len(left)), bool)
         for side, ends in zip(first, (left, right), strict=True):
             side[np.unique(ends, return_index=True)[1]] = True
         sure = first.all(axis=0)
-        taken.append(left[sure])
+        taken += int(sure.sum())
         free = ~(np.isin(left, left[sure]) | np.isin(right, right[sure]))
         left, right = left[free], right[free]
-    return np.concatenate(taken) if taken else np.zeros(0, int)
+    return taken
 
 
 def mean_psnr(images: np.ndarray, truths: Sequence[np.ndarray] | np.ndarray, peak: float) -> float:
