@@ -112,6 +112,7 @@ def rows_of(**columns: Any) -> np.ndarray:
         (np.arange(5.0), ImageReadError, "holds no localisations"),
         (rows_of(frame=[0, 1], x=[1.0, 2]), ImageReadError, "holds no localisations"),
         (rows_of(frame=[0, -1], x=[1.0, 2], y=[1.0, 2]), UsageError, "not below 0"),
+        (rows_of(frame=[np.inf, 1.0], x=[1.0, 2], y=[1.0, 2]), ImageReadError, "row 0: frame is not a finite number"),
         (rows_of(frame=[0, 1], x=[1.0, np.nan], y=[1.0, 2]), ImageReadError, "row 1: x is not a finite number"),
         (rows_of(frame=[0, 1], x=[b"a", b"b"], y=[1.0, 2]), ImageReadError, "'x' holds |S1, not numbers"),
     ],

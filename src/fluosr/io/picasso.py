@@ -92,7 +92,7 @@ def _numbers(path: Path, stored: h5py.Dataset, name: str) -> np.ndarray:
 def _checked(
     path: Path, frame: np.ndarray, x_nm: np.ndarray, y_nm: np.ndarray, values: dict[str, Any]
 ) -> Localisations:
-    for name, column in (("x", x_nm), ("y", y_nm)):
+    for name, column in (("frame", frame), ("x", x_nm), ("y", y_nm)):
         if not np.isfinite(column).all():
             row = int(np.flatnonzero(~np.isfinite(column))[0])
             raise ImageReadError(f"{path}, row {row}: {name} is not a finite number.")

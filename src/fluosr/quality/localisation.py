@@ -103,7 +103,7 @@ def score_localisations(
         raise UsageError(f"the radius of a match must not be negative (nm), got {radius_nm}.")
     numbers = np.union1d(found.frame, true.frame)
     if frames is not None:
-        numbers = numbers[np.isin(numbers, np.asarray(frames))]
+        numbers = numbers[np.array([number in frames for number in numbers.tolist()], bool)]
     scores = []
     places = [np.stack([table.x_nm, table.y_nm], axis=1) for table in (found, true)]
     ends = [np.searchsorted(table.frame, [numbers, numbers + 1]) for table in (found, true)]
