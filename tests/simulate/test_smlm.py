@@ -19,10 +19,11 @@ from fluosr.errors import MemoryLimitError, OutputError, UsageError
 from fluosr.io.localisations import read_localisations
 from fluosr.io.movie import open_movie
 from fluosr.io.simulation import save_molecules
+from fluosr.localisations import Localisations
 from fluosr.optics.psf import AiryPSF, GaussianPSF
 from fluosr.optics.spots import light_of_points
 from fluosr.simulate.filaments import FilamentPhantom
-from fluosr.simulate.smlm import SimulatedMolecules
+from fluosr.simulate.smlm import SimulatedMolecules, expected_light
 from fluosr.simulate.structures import BundledTubes, Filaments, RandomPoints, Structure
 from tests.commands import contents
 
@@ -134,6 +135,16 @@ def test_the_camera_adds_what_cameras_add() -> None:
     assert np.abs((frames.mean(0) - expected) / np.sqrt(wanted / 400)).max() < 5
     np.testing.assert_allclose(frames.var(0).mean(), wanted.mean(), rtol=0.05)
     assert movie.background_image.mean() == pytest.approx(20.0, rel=0.05)
+
+
+def test_a_table_alone_gives_the_frames_back() -> None:
+    movie = molecules(n_frames=6)
+    truth = movie.truth()
+    for number, expected in enumerate(movie.expected_frames()):
+        light = expected_light(truth.in_frame(number), (16, 20), 100.0, movie.psf)
+        np.testing.assert_allclose(light + movie.background_image, expected, rtol=1e-12)
+    with pytest.raises(UsageError, match="photons"):
+        expected_light(Localisations([0], [1.0], [1.0]), (16, 20), 100.0, movie.psf)
 
 
 def test_the_seed_makes_the_movie() -> None:

@@ -257,7 +257,7 @@ def _closest_first(left: np.ndarray, right: np.ndarray) -> int:
     return taken
 
 
-def mean_psnr(images: np.ndarray, truths: Sequence[np.ndarray] | np.ndarray, peak: float) -> float:
+def mean_psnr(images: np.ndarray, truths: np.ndarray, peak: float) -> float:
     """Mean over the frames of PSNR = 10 log10(peak^2 / mean squared error), dB; infinite where a frame is exact.
 
     Args:
@@ -267,12 +267,12 @@ def mean_psnr(images: np.ndarray, truths: Sequence[np.ndarray] | np.ndarray, pea
     Raises:
         UsageError: stacks of different shapes, no frame, or a peak that is not positive.
     """
-    made, wanted = np.asarray(images, float), np.asarray(truths, float)
+    made, wanted = np.asarray(images), np.asarray(truths)
     if made.shape != wanted.shape or made.ndim != 3 or not made.size:
         raise UsageError(f"stacks (T, Y, X) of one shape are compared, got {made.shape} and {wanted.shape}.")
     if not (math.isfinite(peak) and peak > 0):
         raise UsageError(f"the peak must be positive, got {peak}.")
-    error = ((made - wanted) ** 2).mean(axis=(1, 2))
+    error = np.array([((m.astype(float) - w) ** 2).mean() for m, w in zip(made, wanted, strict=True)])
     with np.errstate(divide="ignore"):
         return float((10.0 * np.log10(peak**2 / error)).mean())
 

@@ -156,11 +156,10 @@ class SimulatedMolecules:
 
     def expected_frames(self) -> Iterator[np.ndarray]:
         """T frames of (Y, X) float64, what the camera would count on average of these molecules, photons."""
-        pixel, background = self.structure.pixel_size_nm, self.background_image
+        background = self.background_image
         for emission in self.emissions():
-            of = emission.table
-            y, x, sigma = of.y_nm / pixel, of.x_nm / pixel, self.psf.sigma_nm / pixel
-            yield background + light_of_points(self.structure.field_shape, y, x, of.photons, sigma)
+            light = expected_light(emission.table, self.structure.field_shape, self.structure.pixel_size_nm, self.psf)
+            yield background + light
 
     def frames(self) -> Iterator[np.ndarray]:
         """T frames of (Y, X), float32 ADU, one at a time."""
@@ -182,3 +181,26 @@ class SimulatedMolecules:
             "camera": self.camera.describe(),
             **{name: getattr(self, name) for name in (*plain, *more)},
         }
+
+
+def expected_light(
+    table: Localisations, field_shape: tuple[int, int], pixel_size_nm: float, psf: GaussianPSF
+) -> np.ndarray:
+    """What the pixels collect on average of a table's molecules, all of its frames together, without background.
+
+    Args:
+        table: with photons; those of one frame give that frame.
+        field_shape: (Y, X), camera pixels.
+        pixel_size_nm: camera pixel, nm.
+        psf: Gaussian.
+
+    Returns:
+        (Y, X) float64, photons.
+
+    Raises:
+        UsageError: the photons of some are not known.
+    """
+    if not np.isfinite(table.photons).all():
+        raise UsageError("the light of molecules needs their photons, which are not known of all.")
+    y_px, x_px = table.y_nm / pixel_size_nm, table.x_nm / pixel_size_nm
+    return light_of_points(field_shape, y_px, x_px, table.photons, psf.sigma_nm / pixel_size_nm)
