@@ -13,7 +13,7 @@ from tables import DATA, Table, store
 
 import fluosr
 from fluosr.io.movie import open_movie
-from fluosr.quality.judge import judge
+from fluosr.quality.judge import Quality, judge
 
 WIDEFIELD = {"pixel_size_nm": 80.0, "na": 1.4}
 DECONSTORM = "fluctuation/deconstorm_microtubule_626f.tif"
@@ -27,6 +27,14 @@ MOVIES = {
     "ARGO video, 210 nm": ("fluogan/argo_video_210nm_500f.tif", {"pixel_size_nm": 103.0, "fwhm_nm": 318.0}),
     "MusiJ, nothing there": ("fluctuation/musij_008_diffuse_200f.tif", WIDEFIELD | {"wavelength_nm": 525.0}),
 }  # fmt: skip
+
+
+def resolution_of(quality: Quality) -> str:
+    """The figure, or why there is none."""
+    ring = quality.resolution
+    if ring is None:
+        return str(quality.resolution_reason)
+    return str(ring.reason) if ring.resolution_nm is None else f"{ring.resolution_nm:.0f}"
 
 
 def main() -> None:
@@ -59,7 +67,7 @@ def main() -> None:
                 "" if back else f"{choices['fano']['value']:.3g}",
                 "not known" if quality.residuals.rms is None else f"{quality.residuals.rms:.2f}",
                 "" if back else f"{choices['covariance_misfit']['value']:.2f}",
-                quality.resolution_reason or f"{quality.resolution.resolution_nm:.0f}",
+                resolution_of(quality),
                 f"{took:.0f}",
             ]
         )

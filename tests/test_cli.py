@@ -480,6 +480,13 @@ def test_doctor_says_what_this_machine_can_do() -> None:
     assert "WRONG" not in found.out
 
 
+def test_doctor_is_content_without_what_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "OPTIONAL", {"a-package-that-is-not-there": "odd files", "numpy": "all"})
+    found = fluosr("doctor")
+    assert found.code == 0 and "numpy " in found.out
+    assert "a-package-that-is-not-there is not installed, which only odd files would need: pip install" in found.out
+
+
 def test_doctor_fails_where_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "NEEDED", (*doctor.NEEDED, "a-package-that-is-not-there"))
     found = fluosr("doctor")

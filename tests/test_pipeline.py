@@ -21,11 +21,13 @@ import fluosr
 from fluosr import checkpoint, pipeline
 from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, OutputError, UsageError
+from fluosr.io.localisations import read_localisations
 from fluosr.io.movie import open_movie
 from fluosr.io.write import write_movie
+from fluosr.localisations import Localisations
 from fluosr.methods.base import MethodParameters, Run
 from fluosr.methods.registry import get_method
-from fluosr.pipeline import OUTPUTS, Result, choose_device, run_to_folder
+from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, choose_device, run_to_folder
 from tests.commands import contents
 from tests.movies import CROSS, cross_movie, frames_of, light_of
 
@@ -54,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 
 def test_all_files_are_there_and_nothing_else(finished: tuple[Path, Result]) -> None:
     assert {path.name for path in finished[0].iterdir()} == FILES
-    assert FILES | {checkpoint.FILE_NAME} == set(OUTPUTS)
+    assert FILES | {checkpoint.FILE_NAME, LOCALISATIONS} == set(OUTPUTS)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,43 @@ def test_a_folder_of_maps_that_is_not_ours_is_left_alone(tmp_path: Path) -> None
         run_quickly(cross_movie(), tmp_path)
 
 
+# Localisations.
+
+
+def run_with_molecules(output: Path, patch: pytest.MonkeyPatch, table: Localisations | None) -> Result:
+    real = get_method("mean").load()
+
+    def make(acquisition: Acquisition, parameters: Any, run: Run) -> Any:
+        return replace(real(acquisition, parameters, run), localisations=table)
+
+    patch.setattr(pipeline, "get_method", lambda name: replace(get_method("mean"), load=lambda: make))
+    return run_to_folder(cross_movie(), output, method="mean", make_report=False)
+
+
+def test_localisations_are_written_and_those_of_an_earlier_run_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Localisations([0, 4], [100.0, 250.0], [300.0, 1.5], photons=[700.0, 800.0])
+    run_with_molecules(tmp_path, monkeypatch, table)
+    again = read_localisations(tmp_path / LOCALISATIONS)
+    np.testing.assert_array_equal(again.photons, table.photons)
+    assert json.loads((tmp_path / "run.json").read_text())["localisations"] == 2
+    run_with_molecules(tmp_path, monkeypatch, Localisations.none())
+    assert len(read_localisations(tmp_path / LOCALISATIONS)) == 0
+    run_with_molecules(tmp_path, monkeypatch, None)
+    assert not (tmp_path / LOCALISATIONS).exists()
+    (tmp_path / LOCALISATIONS).write_text("mine")  # the record says that no run of ours left it
+    run_with_molecules(tmp_path, monkeypatch, None)
+    assert (tmp_path / LOCALISATIONS).read_text() == "mine"
+
+
+def test_localisations_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / LOCALISATIONS).write_text("mine")
+    with pytest.raises(OutputError, match=r"holds localisations\.csv, which no earlier run"):
+        run_quickly(cross_movie(), tmp_path)
+    assert (tmp_path / LOCALISATIONS).read_text() == "mine"
+
+
 # The output folder.
 
 
@@ -296,7 +335,7 @@ def stop_at(stage: str, count: int = 1) -> Run:
 def test_a_stopped_run_keeps_its_image_and_its_checkpoint(tmp_path: Path) -> None:
     stopped = run_quickly(cross_movie(), tmp_path, run=stop_at("image"), make_report=True)
     assert not stopped.reconstruction.finished
-    assert {path.name for path in tmp_path.iterdir()} == set(OUTPUTS)
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {checkpoint.FILE_NAME}
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["finished"] is False
     assert any("--resume" in warning for warning in record["warnings"])

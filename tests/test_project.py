@@ -55,7 +55,7 @@ DOORS = ("__init__", "__main__")  # they open onto the whole house
 
 # With the CPU build of torch their import fails, or they pull gigabytes.
 FORBIDDEN = ("torchvision", "deepinv", "basicsr", "pyiqa", "piq", "lpips", "timm", "spandrel", "lightning")
-HEAVY = ("torch", "scipy", "matplotlib", "numba", "tifffile", "imagecodecs")
+HEAVY = ("torch", "scipy", "matplotlib", "numba", "tifffile", "imagecodecs", "h5py")
 
 
 def requirements(*groups: str) -> list[Requirement]:
@@ -88,7 +88,7 @@ def test_the_version_is_one() -> None:
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("needed", requirements("test", "dev"), ids=str)
+@pytest.mark.parametrize("needed", requirements("picasso", "test", "dev"), ids=str)
 def test_a_dependency_has_a_lower_bound_and_a_pin_that_meets_it(needed: Requirement) -> None:
     pins = constraints()
     assert canonicalize_name(needed.name) in pins, f"{needed.name} has no line in constraints.txt"
@@ -104,7 +104,9 @@ def test_constraints_are_exact_and_carry_no_local_version() -> None:
 
 
 def test_forbidden_packages_are_neither_declared_nor_imported() -> None:
-    declared = {canonicalize_name(found.name) for found in requirements("test", "dev")} | constraints().keys()
+    declared = {
+        canonicalize_name(found.name) for found in requirements("picasso", "test", "dev")
+    } | constraints().keys()
     assert not declared & set(FORBIDDEN)
     for path in python_files("src", "tests", "benchmarks"):
         imported = {name.partition(".")[0] for name, _ in imports(path)}

@@ -24,6 +24,7 @@ NEEDED = (
     "safetensors",
     "matplotlib",
 )
+OPTIONAL = {"h5py": "Picasso's files"}
 GIB = 2**30
 
 
@@ -36,6 +37,11 @@ def examine() -> Iterator[tuple[str, bool]]:
             yield f"{name} {importlib.metadata.version(name)}", True
         except importlib.metadata.PackageNotFoundError:
             yield f"{name} is not installed: pip install fluosr", False
+    for name, use in OPTIONAL.items():
+        try:
+            yield f"{name} {importlib.metadata.version(name)}, for {use}", True
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{name} is not installed, which only {use} would need: pip install {name}", True
     if importlib.util.find_spec("torchvision"):
         try:
             importlib.import_module("torchvision")

@@ -21,6 +21,7 @@ from fluosr import __version__, checkpoint
 from fluosr.acquisition import Acquisition
 from fluosr.errors import OutputError, UsageError
 from fluosr.io.lock import only_run_in
+from fluosr.io.thunderstorm import write_csv
 from fluosr.io.write import make_folder, write_json, write_ome_tiff, write_tiff
 from fluosr.machine import peak_memory_mb
 from fluosr.methods.base import Method, MethodParameters, Run
@@ -29,7 +30,9 @@ from fluosr.quality.judge import Quality, judge
 from fluosr.reconstruction import Reconstruction
 from fluosr.report.page import write_report
 
-OUTPUTS = ("reconstruction.ome.tif", "background.tif", "mean.tif", "run.json", "report.html", checkpoint.FILE_NAME)
+LOCALISATIONS = "localisations.csv"  # of methods that find single molecules
+IMAGES = ("reconstruction.ome.tif", "background.tif", "mean.tif")
+OUTPUTS = (*IMAGES, LOCALISATIONS, "run.json", "report.html", checkpoint.FILE_NAME)
 STOPPED_RUN_KEPT = (
     f"A stopped run lay in this folder. Without --resume a new one began; what the other had computed is kept as "
     f"{checkpoint.KEPT_NAME}: rename it to {checkpoint.FILE_NAME} to go on with it."
@@ -231,49 +234,54 @@ def facts_of(
 
 
 def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:
-    """Write image, background, mean frame, maps, record and report; each beside its name, then renamed.
+    """Write image, background, mean frame, maps, localisations, record and report; each beside its name, then renamed.
 
     Raises:
         OutputError: no room or no permission, or a map whose name is no file's; files already there stay whole.
     """
     made, pixel = result.reconstruction, acquisition.pixel_size_nm
-    earlier = _maps_of(output)
+    earlier = _earlier(output)
     write_json(output / "run.json", result.record)  # first: it marks the folder as one of ours
     write_ome_tiff(
         output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}"
     )
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
+    if made.localisations is not None:
+        write_csv(output / LOCALISATIONS, made.localisations)
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
     for name, image in made.maps.items():
         if not MAP_NAME.fullmatch(name):
             raise OutputError(f"{made.method} names a map {name!r}, which is no name for a file: it was not written.")
         write_tiff(output / MAPS / f"{name}.tif", image, made.pixel_size_nm)
-    try:
-        for name in earlier - set(made.maps):  # a map of an earlier run would be taken for one of this
-            (output / MAPS / f"{name}.tif").unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot delete the maps of an earlier run in {output / MAPS}: {error.strerror}.") from error
+    now = {f"{MAPS}/{name}.tif" for name in made.maps}
+    now |= set() if made.localisations is None else {LOCALISATIONS}
+    for name in earlier - now:  # it would be taken for a result of this run
+        try:
+            (output / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot delete {output / name} of an earlier run: {error.strerror}.") from error
 
 
 def remove_result(folder: Path) -> None:
     """Delete what :func:`run_to_folder` left in a folder, if anything, and nothing else; an empty folder goes too."""
-    maps = [f"{MAPS}/{name}.tif" for name in _maps_of(folder)]
-    for name in (*maps, *OUTPUTS):
+    for name in (*_earlier(folder), *OUTPUTS):
         (folder / name).unlink(missing_ok=True)
     for emptied in (folder / MAPS, folder):
         with suppress(OSError):  # not there, or somebody keeps something in it
             emptied.rmdir()
 
 
-def _maps_of(output: Path) -> set[str]:
-    """Names of the maps that an earlier run left in the folder."""
+def _earlier(output: Path) -> set[str]:
+    """The maps and localisations that an earlier run left in the folder, by its own record."""
     try:
-        named = json.loads((output / "run.json").read_text(encoding="utf-8"))["maps"]
-    except (OSError, ValueError, LookupError, TypeError):
+        record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+        named, localised = record.get("maps"), record.get("localisations")
+    except (OSError, ValueError, AttributeError):
         return set()
-    return {name for name in named if MAP_NAME.fullmatch(str(name))} if isinstance(named, list) else set()
+    maps = [name for name in named if MAP_NAME.fullmatch(str(name))] if isinstance(named, list) else []
+    return {*(f"{MAPS}/{name}.tif" for name in maps), *([] if localised is None else [LOCALISATIONS])}
 
 
 def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quality: Quality) -> dict[str, Any]:
@@ -301,6 +309,7 @@ def describe_run(acquisition: Acquisition, reconstruction: Reconstruction, quali
         "fine_pixel_size_nm": reconstruction.pixel_size_nm,
         "quality": quality.describe(),
         "maps": sorted(reconstruction.maps),
+        "localisations": None if reconstruction.localisations is None else len(reconstruction.localisations),
         "warnings": reconstruction.warnings,
         "versions": {
             "fluosr": __version__,

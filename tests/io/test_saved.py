@@ -12,6 +12,7 @@ import fluosr
 from fluosr.errors import ImageReadError
 from fluosr.io.saved import load_notes, load_reconstruction, save_reconstruction
 from fluosr.io.write import write_bytes
+from fluosr.localisations import Localisations
 from fluosr.quality.judge import judge
 from fluosr.reconstruction import Reconstruction
 from tests.movies import cross_movie
@@ -20,12 +21,19 @@ from tests.movies import cross_movie
 @pytest.fixture(scope="module")
 def made() -> Reconstruction:
     made = fluosr.reconstruct(cross_movie(), "mean", factor=2)
-    return replace(made, maps={"density_per_um2": made.image * 2}, history={"misfit": [2.0, float("nan")]})
+    return replace(
+        made,
+        maps={"density_per_um2": made.image * 2},
+        localisations=Localisations([0, 2], [1.0, 2.0], [3.0, 4.0], photons=[5.0, float("nan")]),
+        history={"misfit": [2.0, float("nan")]},
+    )
 
 
 def same(first: object, second: object) -> bool:
     if isinstance(first, np.ndarray):
         return isinstance(second, np.ndarray) and first.dtype == second.dtype and first.tobytes() == second.tobytes()
+    if isinstance(first, Localisations):
+        return isinstance(second, Localisations) and same(vars(first), vars(second))
     if isinstance(first, dict):
         return (
             isinstance(second, dict) and list(first) == list(second) and all(same(first[k], second[k]) for k in first)

@@ -15,6 +15,7 @@ from fluosr.errors import UsageError
 
 if TYPE_CHECKING:
     from fluosr.emitters import Emitters
+    from fluosr.io.simulation import SavedSimulation
     from fluosr.simulate.phantom import Phantom
 
 LARGEST_SEPARATION_NM = 100_000.0
@@ -69,16 +70,18 @@ def _film(
     """The options of a film, whatever it shows."""
 
 
-def _film_options() -> list[inspect.Parameter]:
+def film_options(*names: str) -> list[inspect.Parameter]:
+    """The options of a film of these names; without any, all of them."""
     kinds = typing.get_type_hints(_film, include_extras=True)
     return [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kinds[parameter.name])
         for parameter in inspect.signature(_film).parameters.values()
+        if not names or parameter.name in names
     ]
 
 
 @simulate_app.command()
-@with_options(_film_options())
+@with_options(film_options())
 def argo(
     output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
         "argo.tif"
@@ -120,7 +123,7 @@ def argo(
 
 
 @simulate_app.command()
-@with_options(_film_options())
+@with_options(film_options())
 def filaments(
     output: Annotated[Path, typer.Option("--output", "-o", help="movie to write; the truth goes beside it")] = Path(
         "filaments.tif"
@@ -175,18 +178,16 @@ def _save(phantom: Phantom, output: Path, film: dict[str, Any]) -> None:
     from fluosr.optics.psf import GaussianPSF
     from fluosr.simulate.movie import SimulatedMovie
 
-    height, width = phantom.field_shape
     interval_s = 1.0 / film["frame_rate"]
     emitters = _emitters(film, interval_s)
     known = given_camera(
         film["gain"], film["offset"], film["read_noise"], phantom.field_shape, (0, 0, *phantom.field_shape)
     )
-    frames = film["frames"]
     movie = SimulatedMovie(
         phantom,
         factor=film["factor"],
         psf=GaussianPSF(film["fwhm"]),
-        n_frames=frames,
+        n_frames=film["frames"],
         peak_photons=film["photons"],
         background_fraction=film["background"],
         frame_interval_s=interval_s,
@@ -195,7 +196,12 @@ def _save(phantom: Phantom, output: Path, film: dict[str, Any]) -> None:
         emitters=emitters,
         seed=film["seed"],
     )
-    saved = save_simulation(movie, output)
+    say_what_was_saved(save_simulation(movie, output), film["frames"], phantom.field_shape)
+
+
+def say_what_was_saved(saved: SavedSimulation, frames: int, field_shape: tuple[int, int]) -> None:
+    """Name the files, and what was cut off of the camera's range."""
+    height, width = field_shape
     typer.echo(f"Wrote {frames} frames of {height} x {width} pixels: {', '.join(str(path) for path in saved.files)}")
     for count, end, advice in (
         (saved.saturated, "above 65535", "lower --photons, --gain or --offset"),

@@ -1,4 +1,4 @@
-"""What decoders do on a damaged file, turned into one error that says so."""
+"""What is no file, or a damaged one: whatever reading it does, one error comes out that says so."""
 
 from __future__ import annotations
 
@@ -49,3 +49,30 @@ def decoder_errors(path: Path, doing: str) -> Iterator[None]:
         ) from error
     finally:
         _reading.reset(token)
+
+
+def first_bytes(path: Path, count: int, wanted: str) -> bytes:
+    """The bytes that a file begins with, at most ``count`` of them.
+
+    Args:
+        path: the file.
+        count: how many are wanted.
+        wanted: what should have been named, such as "TIFF file".
+
+    Raises:
+        ImageReadError: it is not there, no file, empty, or cannot be opened.
+    """
+    if path.is_dir():
+        raise ImageReadError(f"{path} is a folder; name the {wanted} in it.")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ImageReadError(f"{path} is a device or a pipe; give a {wanted}.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(count)
+    except FileNotFoundError as error:
+        raise ImageReadError(f"{path} does not exist; check the name and the folder.") from error
+    except (OSError, ValueError) as error:
+        raise ImageReadError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+    if not head:
+        raise ImageReadError(f"{path} is empty (0 bytes); copy it again from where it was recorded.")
+    return head

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fluosr.errors import ImageReadError
+from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.write import StrPath, write_bytes
+from fluosr.localisations import Localisations
 from fluosr.reconstruction import Reconstruction
 
 FORMAT = "fluosr reconstruction 1"
 IMAGES = ("image", "background", "mean", "expected", "standard_error", "uncertainty")
-ARRAYS = (*IMAGES, "halves", "maps")
+ARRAYS = (*IMAGES, "halves", "maps", "localisations")
 
 
 def save_reconstruction(
@@ -37,6 +38,9 @@ def save_reconstruction(
     arrays = {name: getattr(reconstruction, name) for name in IMAGES}
     arrays |= {f"halves/{number}": half for number, half in enumerate(reconstruction.halves or ())}
     arrays |= {f"maps/{name}": image for name, image in reconstruction.maps.items()}
+    if reconstruction.localisations is not None:
+        table = reconstruction.localisations
+        arrays |= {f"localisations/{part.name}": getattr(table, part.name) for part in fields(table)}
     stored = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     rest = {f.name: getattr(reconstruction, f.name) for f in fields(reconstruction) if f.name not in ARRAYS}
     metadata = {"format": FORMAT, "values": _text(rest), "notes": _text(notes or {})}
@@ -76,11 +80,26 @@ def _read(path: Path, *, arrays: bool = True) -> tuple[Any, dict[str, Any]]:
             values = json.loads(metadata["values"])
         halves = [array for name, array in stored.items() if name.startswith("halves/")]
         maps = {name.removeprefix("maps/"): array for name, array in stored.items() if name.startswith("maps/")}
+        table = {n.removeprefix("localisations/"): a for n, a in stored.items() if n.startswith("localisations/")}
         images = {name: stored.get(name) for name in IMAGES}
-        made = Reconstruction(**images, **values, halves=tuple(halves) or None, maps=maps)  # type: ignore[arg-type]
+        made = Reconstruction(
+            **images,  # type: ignore[arg-type]
+            **values,
+            halves=tuple(halves) or None,
+            maps=maps,
+            localisations=Localisations(**table) if table else None,
+        )
     except FileNotFoundError:
         raise ImageReadError(f"{path} is not there.") from None
-    except (OSError, LookupError, TypeError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        UsageError,
+        safetensors.SafetensorError,
+    ) as error:
         raise ImageReadError(f"{path} is damaged ({error}).") from error
     return made, notes
 

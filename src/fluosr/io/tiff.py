@@ -17,7 +17,7 @@ from fluosr.acquisition import FrameSource
 from fluosr.errors import AcquisitionError, ImageReadError
 from fluosr.io.axes import UNLABELLED, choose_axes
 from fluosr.io.calibration import Calibration, read_calibration
-from fluosr.io.damage import decoder_errors
+from fluosr.io.damage import decoder_errors, first_bytes
 from fluosr.io.directories import Directories, walk
 from fluosr.io.frames import TiffFrames
 from fluosr.io.places import LARGEST_EXPANSION, locate
@@ -133,19 +133,7 @@ def _movie(frames: TiffFrames, stack: Stack, calibration: Calibration, label: st
 
 
 def _check_is_tiff(path: Path) -> None:
-    if path.is_dir():
-        raise ImageReadError(f"{path} is a folder; name the TIFF file in it.")
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise ImageReadError(f"{path} is a device or a pipe; give a TIFF file.")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise ImageReadError(f"{path} does not exist; check the name and the folder.") from error
-    except (OSError, ValueError) as error:
-        raise ImageReadError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
-    if not head:
-        raise ImageReadError(f"{path} is empty (0 bytes); copy it again from where it was recorded.")
+    head = first_bytes(path, 16, "TIFF file")
     if head[:2] in (b"II", b"MM"):
         return
     what = next((name for magic, name in OTHER_FORMATS.items() if head.startswith(magic)), "not a TIFF")

@@ -166,6 +166,16 @@ def write_text(path: StrPath, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+def write_lines(path: StrPath, lines: Iterable[str]) -> None:
+    """Lines of UTF-8, as they come: never whole in memory. Each brings its own line end.
+
+    Raises:
+        OutputError: it cannot be written; what was there is untouched.
+    """
+    with _beside(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)
+
+
 def write_bytes(path: StrPath, data: bytes) -> None:
     """Bytes as they are.
 

@@ -163,10 +163,7 @@ class SimulatedMovie:
     @property
     def background(self) -> np.ndarray:
         """(Y, X) float32, mean background over the movie, photons per camera pixel and frame: one slow wave."""
-        height, width = self.phantom.field_shape
-        y = (np.arange(height) + 0.5)[:, None] / height
-        x = (np.arange(width) + 0.5)[None, :] / max(width, 1)
-        wave = 1.0 + 0.25 * np.cos(np.pi * y) + 0.25 * np.sin(2 * np.pi * x * max(1.0, width / height / 4))
+        wave = slow_wave(self.phantom.field_shape, 0.5)
         return (self.background_fraction * self.peak_photons * wave).astype(np.float32)
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -178,3 +175,12 @@ class SimulatedMovie:
             brightness=bleaching_curve(self.n_frames, self.frame_interval_s, self.bleaching_time_s),
             generator=np.random.default_rng(self.seed),
         )
+
+
+def slow_wave(field_shape: tuple[int, int], variation: float) -> np.ndarray:
+    """(Y, X) float64 about 1: one slow wave along each axis, which together lift and lower it by ``variation``."""
+    height, width = field_shape
+    y = (np.arange(height) + 0.5)[:, None] / height
+    x = (np.arange(width) + 0.5)[None, :] / max(width, 1)
+    half = variation / 2
+    return np.asarray(1.0 + half * np.cos(np.pi * y) + half * np.sin(2 * np.pi * x * max(1.0, width / height / 4)))
