@@ -51,7 +51,7 @@ def test_what_is_not_to_be_learnt_stays() -> None:
 
 def test_a_wrong_width_is_mended() -> None:
     physics = physics_of(fwhm_nm=345.0)  # 15 % wider than the frames' PSF
-    facts = {"loss": "reconstruction", "iterations": 63, "rounds": 12, "first_step": None, "validation_share": 0.0}
+    facts = {"loss": "reconstruction", "iterations": 150, "rounds": 6, "validation_share": 0.0}
     parameters = parameters_of(learn_fwhm=True, learn_steps=False, **facts)
     made = train(examples_of([pair_of(3)], physics), physics, parameters, Run())
     assert abs(made.network.fwhm_nm - 300.0) < 0.3 * 45.0

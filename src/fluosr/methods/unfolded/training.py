@@ -16,6 +16,7 @@ import torch
 
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run
+from fluosr.methods.unfolded.detection import best_level
 from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient
 from fluosr.methods.unfolded.pairs import Example, batches_of, stacked, units_of
@@ -29,8 +30,10 @@ FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection metho
 ADAM_DECAY = (0.9, 0.999)
 LEAST_SEEN = 0.1  # of the true places, that a start has to show
 SPARSITIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # lambda to start from, of its bound
-FINER = (0.55, 0.75, 1.35, 1.8)  # around the best of them
-THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.9, 24))  # tau to start from, likewise
+FINER = ((0.55, 0.75, 1.35, 1.8), (0.87, 1.15))  # around the best of them, and around the best of these
+THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.9, 60))  # tau to start from, likewise
+EVEN_STEPS = (1.3, 1.9)  # times the curvature, to start from, beside silver steps
+STARTING_WIDTHS = (0.8, 0.9, 1.11, 1.25)  # of the PSF, over the stated, where it is learnt
 STEP_SCALES = (1.0, 0.25, 0.06, 0.015)  # of the first steps where the curvature depends on the light
 
 
@@ -112,6 +115,8 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
         run.keep(STAGE, progress.tensors() | state)
     run.progress(STAGE, parameters.rounds, parameters.rounds)
     outer.set(progress.best)
+    with torch.no_grad():
+        network.detection.fill_(best_level(network, [outer.images(batch) for batch in outer.batches()]))
     history = {"loss": progress.losses} | ({"validation loss": progress.validation} if aside else {})
     return Trained(network.cpu(), history, progress.best_round, tuple(outer.names))
 
@@ -131,14 +136,13 @@ def _first_network(physics: Physics, parameters: TrainingParameters, examples: l
     architecture = Architecture(parameters.iterations, parameters.projection_width, parameters.transition)
     network = UnfoldedGradient(physics, architecture, units_of(examples, physics))
     with torch.no_grad():
-        if parameters.first_step is None:
-            network.steps.copy_(silver_steps(parameters.iterations))
-        else:
+        if parameters.first_step is not None:
             network.steps.fill_(parameters.first_step)
     fwhm = parameters.semi_blind if parameters.learn_fwhm is None else parameters.learn_fwhm
     network.steps.requires_grad_(parameters.learn_steps)
     network.threshold.requires_grad_(parameters.loss == "localisation")
     network.width.requires_grad_(fwhm)
+    network.detection.requires_grad_(False)
     return network
 
 
@@ -176,6 +180,7 @@ class _Start:
     sparsity: float
     threshold: float
     steps: torch.Tensor
+    width: float
 
 
 class _OuterProblem:
@@ -208,6 +213,15 @@ class _OuterProblem:
         """(n,) the weights."""
         return torch.cat([weight.detach().reshape(-1) for weight in self._weights]).cpu()
 
+    def batches(self) -> list[list[Example]]:
+        """All examples, as they are computed."""
+        return batches_of(self.examples, self.batch)
+
+    def images(self, batch: list[Example]) -> tuple[np.ndarray, np.ndarray]:
+        """(B, L Y, L X) x_K and truths of a batch."""
+        frames, background, truth = stacked(batch, self._device)
+        return self._network(frames, background).cpu().numpy(), truth.cpu().numpy()
+
     def set(self, point: torch.Tensor) -> None:
         """Put a vector into the network."""
         parts = point.split([weight.numel() for weight in self._weights])
@@ -215,29 +229,41 @@ class _OuterProblem:
             weight.data.copy_(part.view(weight.shape))
 
     def choose_start(self, parameters: TrainingParameters) -> None:
-        """Give lambda and tau their first values: those given, else the best of a few.
+        """Give lambda, tau and, where not given, steps and a width to be learnt their first values: the best of a few.
 
         The loss of places has a plateau where all images are empty: a start near it is none, and one that is worse
         than it soon ends there. Candidates that show too few of the true places are left out.
         """
-        network, kind = self._network, self._network.physics.data_term
+        network = self._network
         sparsities = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
-        scales = STEP_SCALES if kind == "kullback-leibler" and parameters.first_step is None else (1.0,)
-        steps = network.steps.detach().clone()
+        steps = [network.steps.detach().clone()]
+        if parameters.first_step is None:
+            count = parameters.iterations
+            steps = [torch.full((count,), value, dtype=torch.float64) for value in EVEN_STEPS] + [silver_steps(count)]
+        if parameters.first_step is None and network.physics.data_term == "kullback-leibler":
+            steps = [scale * some for scale in STEP_SCALES for some in steps]
         with torch.no_grad():
-            found = [start for scale in scales for start in self._starts(parameters, sparsities, steps * scale)]
+            found = [start for some in steps for start in self._starts(parameters, sparsities, some, 1.0)]
             best = self._best(found)
-            if parameters.first_sparsity is None:
-                closer = [best.sparsity * factor for factor in FINER if best.sparsity * factor <= 1.0]
-                best = self._best([*found, *self._starts(parameters, closer, best.steps)])
+            if network.width.requires_grad:
+                found += [s for w in STARTING_WIDTHS for s in self._starts(parameters, sparsities, best.steps, w)]
+                best = self._best(found)
+            for factors in FINER if parameters.first_sparsity is None else ():
+                closer = [best.sparsity * factor for factor in factors if best.sparsity * factor <= 1.0]
+                found += self._starts(parameters, closer, best.steps, best.width)
+                best = self._best(found)
             network.sparsity.fill_(best.sparsity)
             network.threshold.fill_(best.threshold)
+            network.width.fill_(best.width)
             network.steps.copy_(best.steps)
 
-    def _starts(self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor) -> list[_Start]:
+    def _starts(
+        self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor, width: float
+    ) -> list[_Start]:
         """Every combination with the thresholds, and what it leads to; those that diverge are left out."""
         network = self._network
         network.steps.copy_(steps)
+        network.width.fill_(width)
         thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
         made: list[_Start] = []
         for sparsity in sparsities:
@@ -251,7 +277,7 @@ class _OuterProblem:
                     loss[number] += float(loss_of(network, images, truth, self._kind).double().sum())
                     seen[number] += float((network.support(images) * (truth > 0)).double().sum())
             made += [
-                _Start(float(value), float(light), sparsity, threshold, steps)
+                _Start(float(value), float(light), sparsity, threshold, steps, width)
                 for value, light, threshold in zip(loss, seen, thresholds, strict=True)
                 if math.isfinite(value) and math.isfinite(light)
             ]

@@ -1,0 +1,51 @@
+"""The level above which light is taken for molecules, from how well the patches above it meet true places."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fluosr.methods.unfolded.molecules import molecules_in
+from fluosr.methods.unfolded.network import LEAST_THRESHOLD, UnfoldedGradient
+
+RADIUS = 2.0  # fine pixels within which a place is found
+LEVELS = np.geomspace(LEAST_THRESHOLD, 1.0, 40)  # of half the brightest true pixel
+
+
+def best_level(network: UnfoldedGradient, images: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The level, as a share of half the brightest true pixel, at which most patches are molecules and most found.
+
+    tau judges single pixels; a patch of touching pixels is one molecule, and may be looked for at another level.
+
+    Args:
+        network: whose images they are.
+        images: pairs of (B, L Y, L X) x_K and truths.
+    """
+    half = 0.5 * network.units.peak
+    return float(max(LEVELS, key=lambda level: sum(_jaccard(made, true, half * level) for made, true in images)))
+
+
+def _jaccard(images: np.ndarray, truth: np.ndarray, level: float) -> float:
+    """Sum over the images of TP / (TP + FN + FP)."""
+    found = molecules_in(images, np.arange(len(images)), np.zeros(len(images)), level, 1.0)
+    total = 0.0
+    for number, true in enumerate(truth):
+        rows = found.in_frame(number)
+        there = np.argwhere(true > 0) + 0.5
+        met = _met(np.stack([rows.y_nm, rows.x_nm], axis=1), there)
+        total += met / max(1, len(rows) + len(there) - met)
+    return total
+
+
+def _met(found: np.ndarray, there: np.ndarray) -> int:
+    """Pairs within the radius, one to one."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+    from scipy.spatial import cKDTree
+
+    if not len(found) or not len(there):
+        return 0
+    near = cKDTree(found).query_ball_tree(cKDTree(there), RADIUS)
+    ends = np.cumsum([0, *map(len, near)])
+    columns = np.array([j for row in near for j in row], int)
+    graph = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(found), len(there)))
+    return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
