@@ -11,6 +11,7 @@ import torch
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run, StopRequested, build_parameters
 from fluosr.methods.unfolded.background import background_levels
+from fluosr.methods.unfolded.detection import LEVELS, _met, best_level
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
 from fluosr.methods.unfolded.pairs import Pair, batches_of, examples_of, units_of
 from fluosr.methods.unfolded.training import Trained, silver_steps, train
@@ -184,3 +185,24 @@ def test_numbers_that_cannot_be_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         parameters_of(**{name: 0})
     assert physics_of().factor == FACTOR
+
+
+def test_the_level_of_detection_is_the_one_at_which_patches_are_the_molecules() -> None:
+    network = trained(rounds=1, validation_share=0.0).network
+    half = 0.5 * network.units.peak
+    truth = np.zeros((2, 36, 33))
+    truth[0, 5, 5], truth[0, 20, 9], truth[1, 11, 30] = 1.0, 1.0, 1.0
+    images = 0.5 * half * truth
+    images[0, 5, 6] = 0.1 * half  # touches a molecule
+    images[0, 30, 30] = images[1, 3, 3] = 0.05 * half  # light where nothing is
+    level = best_level(network, [(images, truth)])
+    assert 0.05 < level < 0.5
+    assert best_level(network, [(images, np.zeros_like(truth))]) == pytest.approx(LEVELS[0])
+
+
+def test_far_places_and_second_patches_are_no_molecules() -> None:
+    there = np.array([[5.5, 5.5], [9.5, 9.5]])
+    assert _met(there, there) == 2
+    assert _met(np.array([[5.5, 5.5], [5.5, 6.5]]), there) == 1
+    assert _met(np.array([[5.5, 7.6]]), there) == 0
+    assert _met(np.zeros((0, 2)), there) == _met(there, np.zeros((0, 2))) == 0
