@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def train_to_files(
             ) from None
         record = facts | {
             "pairs": {"names": [pair.name for pair in pairs], "images": len(examples), "sha256": facts["pairs"]},
-            "history": made.history,
+            "history": {name: [v if math.isfinite(v) else None for v in curve] for name, curve in made.history.items()},
             "best_round": made.best_round,
             "learned": list(made.learned),
             "command": command,
