@@ -82,7 +82,7 @@ def unfolded(
             run=bar.run(),
         )
     for name, curve in trained.history.items():
-        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[trained.best_round]:.4g} after (of an empty image: 1)")
+        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[trained.best_round]:.4g} after")
     numbers, fwhm_nm = trained.network.in_the_papers_numbers(), trained.network.fwhm_nm
     rounds = len(trained.history["loss"]) - 1
     found = f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm"

@@ -8,7 +8,7 @@ from fluosr.methods.unfolded.molecules import molecules_in
 from fluosr.methods.unfolded.network import LEAST_THRESHOLD, UnfoldedGradient
 
 RADIUS = 2.0  # fine pixels within which a place is found
-LEVELS = np.geomspace(LEAST_THRESHOLD, 1.0, 40)  # of half the brightest true pixel
+LEVELS = np.geomspace(10 * LEAST_THRESHOLD, 0.9, 20)  # of half the brightest true pixel
 
 
 def best_level(network: UnfoldedGradient, images: list[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -21,19 +21,34 @@ def best_level(network: UnfoldedGradient, images: list[tuple[np.ndarray, np.ndar
         images: pairs of (B, L Y, L X) x_K and truths.
     """
     half = 0.5 * network.units.peak
-    return float(max(LEVELS, key=lambda level: sum(_jaccard(made, true, half * level) for made, true in images)))
+    return float(max(LEVELS, key=lambda level: sum(patches_found(made, true, half * level) for made, true in images)))
 
 
-def _jaccard(images: np.ndarray, truth: np.ndarray, level: float) -> float:
-    """Sum over the images of TP / (TP + FN + FP)."""
+def pixels_found(images: np.ndarray, truth: np.ndarray, level: float) -> float:
+    """Sum over the images of the Jaccard index TP / (TP + FN + FP) of single pixels above a level.
+
+    Args:
+        images, truth: (B, L Y, L X).
+        level: photons per fine pixel.
+    """
+    return sum(
+        _jaccard(np.argwhere(made > level), np.argwhere(true > 0)) for made, true in zip(images, truth, strict=True)
+    )
+
+
+def patches_found(images: np.ndarray, truth: np.ndarray, level: float) -> float:
+    """The same of the middles of touching pixels."""
     found = molecules_in(images, np.arange(len(images)), np.zeros(len(images)), level, 1.0)
     total = 0.0
     for number, true in enumerate(truth):
         rows = found.in_frame(number)
-        there = np.argwhere(true > 0) + 0.5
-        met = _met(np.stack([rows.y_nm, rows.x_nm], axis=1), there)
-        total += met / max(1, len(rows) + len(there) - met)
+        total += _jaccard(np.stack([rows.y_nm, rows.x_nm], axis=1), np.argwhere(true > 0) + 0.5)
     return total
+
+
+def _jaccard(found: np.ndarray, there: np.ndarray) -> float:
+    met = _met(found, there)
+    return met / max(1, len(found) + len(there) - met)
 
 
 def _met(found: np.ndarray, there: np.ndarray) -> int:
