@@ -22,12 +22,9 @@ from fluosr.methods.deep_storm.heatmap import HEIGHT
 from fluosr.methods.deep_storm.model import TrainedDeepStorm
 from fluosr.methods.deep_storm.parameters import DeepStormParameters
 from fluosr.methods.registry import get_method, method_names
-from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
-from fluosr.methods.unfolded.parameters import UnfoldedParameters
-from fluosr.methods.unfolded.physics import Physics
-from fluosr.methods.unfolded.training import silver_steps
 from fluosr.pipeline import run_to_folder
 from fluosr.reconstruction import Reconstruction
+from tests.models import POISSON, give_models
 from tests.movies import CROSS, cross_movie, frames_of, light_of, movie_of
 
 States = dict[str, dict[str, torch.Tensor]]
@@ -154,13 +151,13 @@ ROWS = [
     ),
     # A network of so few steps has learnt little of the frames: what it misses of their mean is put back.
     Row("divnoising", "divnoising", PLAIN | UNTRAINED, CHOOSING | {"noise_model": "gaussian"}, point_radius_px=5),
-    # Models for these movies and any factor: see ``models_for_any_grid``.
+    # Any name of a model will do here: see tests/models.py.
     Row("unfolded", "unfolded", PLAIN | {"model": "any"}, CHOOSING),
     # So few steps leave bright points on a dim background half way: what lies beside them still moves.
     Row(
         "unfolded, Poisson",
         "unfolded",
-        PLAIN | {"model": "kullback-leibler"},
+        PLAIN | {"model": POISSON},
         shift_tolerance=0.06,
         centroid_tolerance=0.15,
     ),
@@ -185,24 +182,8 @@ def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def models_for_any_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model of ``unfolded`` knows one grid; here each movie gets one for its own, with weights put in by hand."""
-
-    def fitting(acquisition: Acquisition, parameters: UnfoldedParameters) -> tuple[UnfoldedGradient, str]:
-        physics = Physics(
-            acquisition.psf.fwhm_nm,
-            acquisition.pixel_size_nm,
-            parameters.factor or 3,
-            "kullback-leibler" if parameters.model == "kullback-leibler" else "least-squares",
-            semi_blind=parameters.semi_blind,
-        )
-        network = UnfoldedGradient(physics, Architecture(31), Units(peak=200.0, penalty=100.0, level=20.0))
-        with torch.no_grad():
-            network.steps.copy_(silver_steps(31) * (0.2 if parameters.model == "kullback-leibler" else 1.0))
-            network.sparsity.fill_(0.02)
-        return network.requires_grad_(False), "0" * 16
-
-    monkeypatch.setattr("fluosr.methods.unfolded.fitting.fitting_model", fitting)
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_models(monkeypatch)
 
 
 class BrightParts(torch.nn.Module):

@@ -11,6 +11,7 @@ from fluosr.io.movie import open_movie
 from fluosr.pipeline import run_to_folder
 from fluosr.quality.judge import judge
 from fluosr.quality.residuals import residual_map
+from tests.models import give_models
 
 
 def test_the_phantom_with_drift_shows_two_lines_in_the_middle_and_leaves_a_report(shared_data: Path, tmp_path: Path):
@@ -43,11 +44,16 @@ def test_a_cardiomyoblast_is_explained_to_its_noise(shared_data: Path):
 
 
 @pytest.mark.parametrize("method", fluosr.methods.registry.method_names())
-def test_a_field_with_nothing_in_it_is_called_so_by_every_method(method: str, shared_data: Path):
+def test_a_field_with_nothing_in_it_is_called_so_by_every_method(
+    method: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    give_models(monkeypatch)
     movie = shared_data / "fluctuation" / "musij_008_diffuse_200f.tif"
-    few = {"fluogan": {"iterations": 300}, "divnoising": {"factor": 2, "iterations": 20, "filters": 4}}.get(
-        method, {"factor": 2}
-    )
+    few = {
+        "fluogan": {"iterations": 300},
+        "divnoising": {"factor": 2, "iterations": 20, "filters": 4},
+        "unfolded": {"factor": 2, "model": "any"},
+    }.get(method, {"factor": 2})
     made = fluosr.reconstruct(open_movie(movie, pixel_size_nm=100.0, fwhm_nm=300.0), method, **few)
     assert any("Nothing here" in warning for warning in made.warnings)
     assert judge(made).resolution is None and judge(made).decorrelation is None

@@ -12,6 +12,7 @@ from fluosr.errors import AcquisitionError, FluosrError, MemoryLimitError, Optic
 from fluosr.methods.registry import get_method, method_names
 from fluosr.quality.judge import judge
 from fluosr.reconstruction import Reconstruction
+from tests.models import give_models
 from tests.movies import CROSS, frames_of, light_of, movie_of
 
 FEW: dict[str, dict[str, Any]] = {
@@ -19,10 +20,16 @@ FEW: dict[str, dict[str, Any]] = {
     "richardson-lucy": {"iterations": 10},
     "sparse": {"iterations": 40, "sparsity": 0.7},
     "divnoising": {"iterations": 12, "batch": 2, "filters": 4, "frame_samples": 1, "samples": 2},
+    "unfolded": {"model": "any", "bleaching": True},
     "covariance": {"iterations": 20, "sparsity": 2.0, "fall_back": False},  # of steady movies it would give FluoGAN's
 }
 METHODS = method_names()
 FROM_FRAMES = [name for name in METHODS if name != "fluogan"]
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_models(monkeypatch)
 
 
 def reconstruct(name: str, frames: np.ndarray, **changes: Any) -> Reconstruction:

@@ -43,7 +43,7 @@ def network_of(iterations: int = 127, **changes: Any) -> UnfoldedGradient:
     with torch.no_grad():
         network.steps.copy_(silver_steps(iterations))
         network.sparsity.fill_(0.05)
-        network.threshold.fill_(0.05)
+        network.detection.fill_(0.05)
     return network.requires_grad_(False)
 
 

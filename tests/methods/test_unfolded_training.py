@@ -11,6 +11,7 @@ import torch
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run, StopRequested, build_parameters
 from fluosr.methods.unfolded.background import background_levels
+from fluosr.methods.unfolded.detection import LEVELS, _met, best_level, patches_found, pixels_found
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
 from fluosr.methods.unfolded.pairs import Pair, batches_of, examples_of, units_of
 from fluosr.methods.unfolded.training import Trained, silver_steps, train
@@ -21,6 +22,9 @@ from tests.methods.unfolded_pairs import BACKGROUND, FACTOR, FIELD, pair_of, phy
 def parameters_of(**changes: Any) -> TrainingParameters:
     facts = {"iterations": 8, "rounds": 4, "first_step": 1.8, "batch": 4}
     return build_parameters("training", TrainingParameters, facts | changes)
+
+
+JUDGED = {"localisation": "places missed or made up", "reconstruction": "squared error"}
 
 
 def trained(run: Run | None = None, count: int = 4, **changes: Any) -> Trained:
@@ -34,8 +38,9 @@ def trained(run: Run | None = None, count: int = 4, **changes: Any) -> Trained:
 def test_training_lowers_the_loss_and_keeps_the_best_round(optimiser: str, loss: str, data_term: str) -> None:
     made = trained(optimiser=optimiser, loss=loss, data_term=data_term, validation_share=0.0)
     curve = made.history["loss"]
-    assert min(curve) < curve[0] and list(made.history) == ["loss"]
-    assert curve[made.best_round] == min(curve)
+    judged = made.history[JUDGED[loss]]
+    assert min(curve) < curve[0] and list(made.history) == ["loss", JUDGED[loss]]
+    assert judged[made.best_round] == min(judged) and len(judged) == len(curve)
     assert ("threshold" in made.learned) == (loss == "localisation")
     assert "width" not in made.learned
     for name, weight in made.network.named_parameters():
@@ -51,7 +56,7 @@ def test_what_is_not_to_be_learnt_stays() -> None:
 
 def test_a_wrong_width_is_mended() -> None:
     physics = physics_of(fwhm_nm=345.0)  # 15 % wider than the frames' PSF
-    facts = {"loss": "reconstruction", "iterations": 63, "rounds": 12, "first_step": None, "validation_share": 0.0}
+    facts = {"loss": "reconstruction", "iterations": 127, "rounds": 4, "validation_share": 0.0}
     parameters = parameters_of(learn_fwhm=True, learn_steps=False, **facts)
     made = train(examples_of([pair_of(3)], physics), physics, parameters, Run())
     assert abs(made.network.fwhm_nm - 300.0) < 0.3 * 45.0
@@ -69,7 +74,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_keeps_others_aside()
     for one, two in zip(first.network.parameters(), again.network.parameters(), strict=True):
         assert one.detach().numpy().tobytes() == two.detach().numpy().tobytes()
     assert first.history == again.history != other.history
-    assert len(first.history["validation loss"]) == len(first.history["loss"])
 
 
 @pytest.mark.parametrize("optimiser", ["sgp", "adam"])
@@ -184,3 +188,26 @@ def test_numbers_that_cannot_be_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         parameters_of(**{name: 0})
     assert physics_of().factor == FACTOR
+
+
+def test_the_level_of_detection_is_the_one_at_which_patches_are_the_molecules() -> None:
+    network = trained(rounds=1, validation_share=0.0).network
+    half = 0.5 * network.units.peak
+    truth = np.zeros((2, 36, 33))
+    truth[0, 5, 5], truth[0, 20, 9], truth[1, 11, 30] = 1.0, 1.0, 1.0
+    images = 0.5 * half * truth
+    images[0, 5, 6] = 0.1 * half  # touches a molecule
+    images[0, 30, 30] = images[1, 3, 3] = 0.05 * half  # light where nothing is
+    level = best_level(network, [(images, truth)])
+    assert 0.05 < level < 0.5
+    assert patches_found(images, truth, 0.07 * half) == 2.0
+    assert pixels_found(images, truth, 0.07 * half) == pytest.approx(2 / 3 + 1)  # a pixel beside one of two is too many
+    assert best_level(network, [(images, np.zeros_like(truth))]) == pytest.approx(LEVELS[0])
+
+
+def test_far_places_and_second_patches_are_no_molecules() -> None:
+    there = np.array([[5.5, 5.5], [9.5, 9.5]])
+    assert _met(there, there) == 2
+    assert _met(np.array([[5.5, 5.5], [5.5, 6.5]]), there) == 1
+    assert _met(np.array([[5.5, 7.6]]), there) == 0
+    assert _met(np.zeros((0, 2)), there) == _met(there, np.zeros((0, 2))) == 0

@@ -77,7 +77,7 @@ def unfolded(
     lesson = lesson_of(read_pairs(pairs, Camera(gain, offset, read_noise)), physics, parameters)
     made, files = _trained(lesson, output, seed, device, resume)
     for name, curve in made.history.items():
-        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after (of an empty image: 1)")
+        typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after")
     numbers, fwhm_nm = made.network.in_the_papers_numbers(), made.network.fwhm_nm
     rounds = len(made.history["loss"]) - 1
     found = f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm"

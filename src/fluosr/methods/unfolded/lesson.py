@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def lesson_of(pairs: list[Pair], physics: Physics, parameters: TrainingParameter
     def record(made: Trained) -> dict[str, Any]:
         return {
             "pairs": {"names": [pair.name for pair in pairs], "images": len(examples), "sha256": fingerprint},
-            "history": made.history,
+            "history": {name: [v if math.isfinite(v) else None for v in curve] for name, curve in made.history.items()},
             "best_round": made.best_round,
             "learned": list(made.learned),
         }

@@ -24,7 +24,7 @@ COUNTS = "molecules_per_pixel"
 
 
 class UnfoldedMaker(ImageMaker):
-    """Mean of the frames' images, with the molecules above tau.
+    """Mean of the frames' images, with the molecules above the level of detection.
 
     Args:
         movie: corrected frames.
@@ -48,7 +48,8 @@ class UnfoldedMaker(ImageMaker):
         background = parameters.background
         self._background = network.physics.background_photons if background is None else background
         self._fingerprint = np.frombuffer(bytes.fromhex(fingerprint), np.uint8)
-        self.chosen = {"fwhm_nm": network.fwhm_nm, **network.in_the_papers_numbers()}
+        self.chosen = {"fwhm_nm": network.fwhm_nm, "detection_photons": network.detection_photons}
+        self.chosen |= network.in_the_papers_numbers()
         grid = grid_for(network.physics, movie.field_shape)
         self._batch = max(1, BATCH_PIXELS // (grid.shape[0] * grid.shape[1]))
         self._sum = np.zeros(grid.fine_field_shape)
@@ -76,8 +77,8 @@ class UnfoldedMaker(ImageMaker):
     def _add_images(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         images, background = self._images(frames)
         self._sum += images.sum(0, dtype=np.float64)
-        tau = float(self._network.tau.detach())
-        found = molecules_in(images, np.asarray(numbers), background, tau, self._fine_nm)
+        level = self._network.detection_photons
+        found = molecules_in(images, np.asarray(numbers), background, level, self._fine_nm)
         assert self.localisations is not None
         self.localisations = Localisations.joined([self.localisations, found])
 

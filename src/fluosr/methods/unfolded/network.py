@@ -71,6 +71,8 @@ class UnfoldedGradient(torch.nn.Module):
     - ``steps``: (K,) alpha_k |A|^2.
     - ``threshold``: 2 tau / ``units.peak``.
     - ``width``: sigma of the PSF over the stated one.
+    - ``detection``: 2 / ``units.peak`` times the level of light from which on touching pixels are a molecule. Not
+      learnt by gradients; see :mod:`fluosr.methods.unfolded.detection`.
 
     Args:
         physics, architecture, units: see there.
@@ -84,11 +86,17 @@ class UnfoldedGradient(torch.nn.Module):
         self.steps = torch.nn.Parameter(torch.full((architecture.iterations,), FIRST_STEP, dtype=torch.float64))
         self.threshold = torch.nn.Parameter(torch.tensor(FIRST_THRESHOLD, dtype=torch.float64))
         self.width = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        self.detection = torch.nn.Parameter(torch.tensor(FIRST_THRESHOLD, dtype=torch.float64), requires_grad=False)
 
     @property
     def tau(self) -> torch.Tensor:
         """Scalar float64, photons per fine pixel."""
         return self.threshold * (0.5 * self.units.peak)
+
+    @property
+    def detection_photons(self) -> float:
+        """Level from which on light is a molecule, photons per fine pixel."""
+        return float(self.detection.detach()) * 0.5 * self.units.peak
 
     @property
     def fwhm_nm(self) -> float:
@@ -107,6 +115,7 @@ class UnfoldedGradient(torch.nn.Module):
             "steps": (0.0, LARGEST_STEP),
             "threshold": (LEAST_THRESHOLD, 1.0),
             "width": WIDTHS,
+            "detection": (LEAST_THRESHOLD, 1.0),
         }
 
     def operator(self, grid: Grid, like: torch.Tensor) -> BatchedOperator:

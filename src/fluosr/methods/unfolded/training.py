@@ -1,7 +1,8 @@
 """Learning the parameters of the unfolded algorithm: the outer problem, by scaled gradient projection or Adam.
 
 The loss of every example is counted in that of an empty image, so that it is about 1 at worst and free of units. The
-weights kept are those of the round with the least loss on the examples that were kept aside; without any, on all.
+weights kept are those of the best round on the examples that were kept aside; without any, on all: the one with the
+least error, or with the fewest places missed or made up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run
+from fluosr.methods.unfolded.detection import LEVELS, best_level, pixels_found
 from fluosr.methods.unfolded.losses import loss_of, loss_of_nothing
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient
 from fluosr.methods.unfolded.pairs import Example, batches_of, stacked, units_of
@@ -27,10 +29,12 @@ STAGE = "training"
 LEAST_VALUE = 1e-4  # of a weight, from which on its scale follows it
 FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection method makes at the most
 ADAM_DECAY = (0.9, 0.999)
-LEAST_SEEN = 0.1  # of the true places, that a start has to show
 SPARSITIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # lambda to start from, of its bound
-FINER = (0.55, 0.75, 1.35, 1.8)  # around the best of them
-THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.9, 24))  # tau to start from, likewise
+FINER = ((0.55, 0.75, 1.35, 1.8), (0.87, 1.15))  # around the best of them, and around the best of these
+THRESHOLDS = tuple(LEVELS.tolist())  # tau to start from, likewise
+EVEN_STEPS = (1.3, 1.9)  # times the curvature, to start from, beside silver steps
+STARTING_WIDTHS = (0.8, 0.9, 1.11, 1.25)  # of the PSF, over the stated, where it is learnt
+FINER_WIDTHS = ((0.95, 1.05), (0.975, 1.025), (0.9875, 1.0125))  # around the best of them, and so on
 STEP_SCALES = (1.0, 0.25, 0.06, 0.015)  # of the first steps where the curvature depends on the light
 
 
@@ -40,7 +44,8 @@ class Trained:
 
     Args:
         network: with the best weights.
-        history: "loss" and, where examples were kept aside, "validation loss" of each round, from before the first.
+        history: "loss" and what rounds are judged by, on the examples kept aside where there are any; from before the
+            first round on.
         best_round: whose weights these are.
         learned: names of the weights that were learnt.
     """
@@ -59,20 +64,20 @@ class _Progress:
     best_loss: float = math.inf
     best_round: int = 0
     losses: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
+    judged: list[float] = field(default_factory=list)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {
             "best": self.best,
             "best_numbers": torch.tensor([self.best_loss, self.best_round], dtype=torch.float64),
             "losses": torch.tensor(self.losses, dtype=torch.float64),
-            "validation": torch.tensor(self.validation, dtype=torch.float64),
+            "judged": torch.tensor(self.judged, dtype=torch.float64),
         }
 
     @classmethod
     def from_tensors(cls, named: dict[str, torch.Tensor]) -> _Progress:
         loss, number = named["best_numbers"].tolist()
-        return cls(named["best"], loss, int(number), named["losses"].tolist(), named["validation"].tolist())
+        return cls(named["best"], loss, int(number), named["losses"].tolist(), named["judged"].tolist())
 
 
 def train(examples: list[Example], physics: Physics, parameters: TrainingParameters, run: Run) -> Trained:
@@ -112,7 +117,10 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
         run.keep(STAGE, progress.tensors() | state)
     run.progress(STAGE, parameters.rounds, parameters.rounds)
     outer.set(progress.best)
-    history = {"loss": progress.losses} | ({"validation loss": progress.validation} if aside else {})
+    with torch.no_grad():
+        network.detection.fill_(best_level(network, [outer.images(batch) for batch in outer.batches()]))
+    judged = "places missed or made up" if parameters.loss == "localisation" else "squared error"
+    history = {"loss": progress.losses, judged: progress.judged}
     return Trained(network.cpu(), history, progress.best_round, tuple(outer.names))
 
 
@@ -131,14 +139,13 @@ def _first_network(physics: Physics, parameters: TrainingParameters, examples: l
     architecture = Architecture(parameters.iterations, parameters.projection_width, parameters.transition)
     network = UnfoldedGradient(physics, architecture, units_of(examples, physics))
     with torch.no_grad():
-        if parameters.first_step is None:
-            network.steps.copy_(silver_steps(parameters.iterations))
-        else:
+        if parameters.first_step is not None:
             network.steps.fill_(parameters.first_step)
     fwhm = parameters.semi_blind if parameters.learn_fwhm is None else parameters.learn_fwhm
     network.steps.requires_grad_(parameters.learn_steps)
     network.threshold.requires_grad_(parameters.loss == "localisation")
     network.width.requires_grad_(fwhm)
+    network.detection.requires_grad_(False)
     return network
 
 
@@ -157,11 +164,9 @@ def silver_steps(count: int) -> torch.Tensor:
 
 def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | _ByAdam, aside: list[Example]) -> None:
     """Write down the round that just ended, and its weights where they are the best so far."""
+    judged = outer.judged_at(optimiser.point, aside or outer.examples)
     progress.losses.append(optimiser.value)
-    judged = optimiser.value
-    if aside:
-        judged = outer.value(optimiser.point, aside)
-        progress.validation.append(judged)
+    progress.judged.append(judged)
     if judged < progress.best_loss:
         progress.best, progress.best_loss = optimiser.point.clone(), judged
         progress.best_round = len(progress.losses) - 1
@@ -169,13 +174,13 @@ def _note(progress: _Progress, outer: _OuterProblem, optimiser: _ByProjection | 
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """Weights to begin with, the loss that they have, and how much of the true places they show."""
+    """Weights to begin with, and what they are judged by, less being better."""
 
-    loss: float
-    seen: float
+    worse: float
     sparsity: float
     threshold: float
     steps: torch.Tensor
+    width: float
 
 
 class _OuterProblem:
@@ -208,6 +213,15 @@ class _OuterProblem:
         """(n,) the weights."""
         return torch.cat([weight.detach().reshape(-1) for weight in self._weights]).cpu()
 
+    def batches(self) -> list[list[Example]]:
+        """All examples, as they are computed."""
+        return batches_of(self.examples, self.batch)
+
+    def images(self, batch: list[Example]) -> tuple[np.ndarray, np.ndarray]:
+        """(B, L Y, L X) x_K and truths of a batch."""
+        frames, background, truth = stacked(batch, self._device)
+        return self._network(frames, background).cpu().numpy(), truth.cpu().numpy()
+
     def set(self, point: torch.Tensor) -> None:
         """Put a vector into the network."""
         parts = point.split([weight.numel() for weight in self._weights])
@@ -215,54 +229,91 @@ class _OuterProblem:
             weight.data.copy_(part.view(weight.shape))
 
     def choose_start(self, parameters: TrainingParameters) -> None:
-        """Give lambda and tau their first values: those given, else the best of a few.
+        """Give lambda, tau and, where not given, steps and a width to be learnt their first values: the best of a few.
 
-        The loss of places has a plateau where all images are empty: a start near it is none, and one that is worse
-        than it soon ends there. Candidates that show too few of the true places are left out.
+        See :meth:`judged` for what is best.
         """
-        network, kind = self._network, self._network.physics.data_term
+        network = self._network
         sparsities = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
-        scales = STEP_SCALES if kind == "kullback-leibler" and parameters.first_step is None else (1.0,)
-        steps = network.steps.detach().clone()
+        steps = [network.steps.detach().clone()]
+        if parameters.first_step is None:
+            count = parameters.iterations
+            steps = [torch.full((count,), value, dtype=torch.float64) for value in EVEN_STEPS] + [silver_steps(count)]
+        if parameters.first_step is None and network.physics.data_term == "kullback-leibler":
+            steps = [scale * some for scale in STEP_SCALES for some in steps]
         with torch.no_grad():
-            found = [start for scale in scales for start in self._starts(parameters, sparsities, steps * scale)]
+            found = [start for some in steps for start in self._starts(parameters, sparsities, some, 1.0)]
             best = self._best(found)
-            if parameters.first_sparsity is None:
-                closer = [best.sparsity * factor for factor in FINER if best.sparsity * factor <= 1.0]
-                best = self._best([*found, *self._starts(parameters, closer, best.steps)])
+            if network.width.requires_grad:
+                found += [s for w in STARTING_WIDTHS for s in self._starts(parameters, sparsities, best.steps, w)]
+                best = self._best(found)
+            for factors in FINER if parameters.first_sparsity is None else ():
+                closer = [best.sparsity * factor for factor in factors if best.sparsity * factor <= 1.0]
+                found += self._starts(parameters, closer, best.steps, best.width)
+                best = self._best(found)
+            for factors in FINER_WIDTHS if network.width.requires_grad else ():
+                for width in [best.width * factor for factor in factors]:
+                    found += self._starts(parameters, [best.sparsity], best.steps, width)
+                best = self._best(found)
             network.sparsity.fill_(best.sparsity)
             network.threshold.fill_(best.threshold)
+            network.width.fill_(best.width)
             network.steps.copy_(best.steps)
 
-    def _starts(self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor) -> list[_Start]:
+    def _starts(
+        self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor, width: float
+    ) -> list[_Start]:
         """Every combination with the thresholds, and what it leads to; those that diverge are left out."""
         network = self._network
         network.steps.copy_(steps)
+        network.width.fill_(width)
         thresholds = THRESHOLDS if parameters.first_threshold is None else (parameters.first_threshold,)
         made: list[_Start] = []
         for sparsity in sparsities:
             network.sparsity.fill_(sparsity)
-            loss, seen = np.zeros(len(thresholds)), np.zeros(len(thresholds))
+            worse = np.zeros(len(thresholds))
             for batch in batches_of(self.examples, self.batch):
                 frames, background, truth = stacked(batch, self._device)
                 images = network(frames, background)
+                if not bool(images.isfinite().all()):
+                    worse[:] = math.inf
+                    break
                 for number, threshold in enumerate(thresholds):
                     network.threshold.fill_(threshold)
-                    loss[number] += float(loss_of(network, images, truth, self._kind).double().sum())
-                    seen[number] += float((network.support(images) * (truth > 0)).double().sum())
+                    worse[number] += self.judged(images, truth)
             made += [
-                _Start(float(value), float(light), sparsity, threshold, steps)
-                for value, light, threshold in zip(loss, seen, thresholds, strict=True)
-                if math.isfinite(value) and math.isfinite(light)
+                _Start(float(value), sparsity, threshold, steps, width)
+                for value, threshold in zip(worse, thresholds, strict=True)
+                if math.isfinite(value)
             ]
         return made
 
     def _best(self, starts: list[_Start]) -> _Start:
         if not starts:
             raise UsageError("the algorithm diverges from every start; give a smaller --first-step.")
-        places = LEAST_SEEN * sum(int((example.truth > 0).sum()) for example in self.examples)
-        least = min(places, max(start.seen for start in starts))
-        return min((start for start in starts if start.seen >= least), key=lambda start: start.loss)
+        return min(starts, key=lambda start: start.worse)
+
+    def judged(self, images: torch.Tensor, truth: torch.Tensor) -> float:
+        """What a batch's images are judged by, summed, less being better: places missed or made up, or the loss.
+
+        The loss of places counts a pixel beside a true one as much as one anywhere: in crowded frames its minimum is
+        near an empty image. The Jaccard index of the paper's tables has no slope, but can choose between candidates.
+        """
+        if self._kind == "reconstruction":
+            return float(loss_of(self._network, images, truth, self._kind).double().sum())
+        tau = float(self._network.tau.detach())
+        return len(images) - pixels_found(images.cpu().numpy(), truth.cpu().numpy(), tau)
+
+    def judged_at(self, point: torch.Tensor, examples: list[Example]) -> float:
+        """The mean over examples of what they are judged by, at some weights."""
+        self.set(point)
+        total = 0.0
+        with torch.no_grad():
+            for batch in batches_of(examples, self.batch):
+                frames, background, truth = stacked(batch, self._device)
+                images = self._network(frames, background)
+                total += self.judged(images, truth) if bool(images.isfinite().all()) else math.inf
+        return total / len(examples)
 
     def value_and_gradient(
         self, point: torch.Tensor, examples: list[Example] | None = None

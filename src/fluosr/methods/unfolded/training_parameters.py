@@ -43,8 +43,8 @@ class TrainingParameters(MethodParameters):
         None,
         gt=0,
         le=10,
-        description="start of every step, times the curvature of the data term (automatic: few long steps among short "
-        "ones)",
+        description="start of every step, times the curvature of the data term (automatic: the best of a few, or few "
+        "long steps among short ones)",
     )
     first_threshold: float | None = Field(
         None, gt=0, le=1, description="start of tau, as a share of half the brightest true pixel (automatic: likewise)"
