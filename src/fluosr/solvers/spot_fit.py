@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -25,6 +26,7 @@ from numba import njit
 MOST_ITERATIONS = 50
 DECREMENT = 1e-6  # g^T I^-1 g at which a fit has ended: a thousandth of a standard error from the optimum
 LEAST_LIGHT = 1e-4  # photons; neither a spot nor a background can have less
+CHANCE = (math.log(1e-4), math.log(1e2), 241)  # logarithms of expected counts; beyond, pixels are as Gaussian
 WIDTH_RANGE = 3.0  # a fitted width stays within this factor of the one it starts from
 OUTSIDE_PX = 1.0  # how far outside its patch a molecule may lie
 SQRT_2, SQRT_2_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
@@ -41,9 +43,9 @@ class SpotFits:
         sigma_px: (n,) standard deviation of the Gaussian.
         x_error_px, y_error_px, photons_error, background_error, sigma_error_px: (n,) the Cramér-Rao bounds, as standard
             deviations; NaN where there is none, and of a width that was not fitted.
-        misfit: (n,) log-likelihood ratio; chi-squared with ``freedom`` degrees of freedom where the model is right and
-            pixels hold more than a few photons.
-        freedom: (n,) pixels used less parameters fitted.
+        misfit: (n,) log-likelihood ratio.
+        misfit_mean, misfit_sd: (n,) what it is where the model is right: about the pixels used less the parameters
+            fitted, and the square root of twice that, but for pixels of few photons.
         converged: (n,) bool.
         iterations: (n,) steps tried.
     """
@@ -59,7 +61,8 @@ class SpotFits:
     background_error: np.ndarray
     sigma_error_px: np.ndarray
     misfit: np.ndarray
-    freedom: np.ndarray
+    misfit_mean: np.ndarray
+    misfit_sd: np.ndarray
     converged: np.ndarray
     iterations: np.ndarray
 
@@ -93,19 +96,36 @@ def fit_spots(
     Raises:
         ValueError: shapes that do not fit each other, or a width that is none.
     """
-    patches = np.ascontiguousarray(patches)
+    patches = np.ascontiguousarray(patches, np.float32)
     if patches.ndim != 3 or min(patches.shape[1:]) < 2:
         raise ValueError(f"patches are (n, h, w) with sides of 2 pixels or more, got {patches.shape}")
     if not (math.isfinite(sigma_px) and sigma_px > 0):
         raise ValueError(f"the width must be positive, got {sigma_px}")
     n, height, width = patches.shape
     middle = np.array([width / 2.0, height / 2.0])
-    start = np.broadcast_to(middle if start_px is None else np.asarray(start_px, float), (n, 2))
-    noise = np.broadcast_to(np.asarray(variance, patches.dtype), patches.shape)
-    found = np.full((n, 13), np.nan)
-    _fit_all(patches, noise, start, float(sigma_px), 5 if fit_width else 4, most_iterations, found)
-    values = [found[:, i].copy() for i in range(11)]
-    return SpotFits(*values, found[:, 11].astype(int), ~np.isnan(found[:, 5]), found[:, 12].astype(int))
+    start = np.ascontiguousarray(np.broadcast_to(middle if start_px is None else np.asarray(start_px, float), (n, 2)))
+    noise = np.ascontiguousarray(np.broadcast_to(np.asarray(variance, np.float32), patches.shape))
+    found = np.full((n, 14), np.nan)
+    chance = misfit_of_chance()
+    _fit_all(patches, noise, start, float(sigma_px), 5 if fit_width else 4, most_iterations, *chance, found)
+    values = [found[:, i].copy() for i in range(13)]
+    return SpotFits(*values, ~np.isnan(found[:, 5]), found[:, 13].astype(int))
+
+
+@lru_cache(maxsize=1)
+def misfit_of_chance() -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a pixel's LLR when it is a Poisson count of mean M, at log M as in ``CHANCE``.
+
+    They are 1 and 2 for many photons, more for about one, and vanish with M.
+    """
+    from scipy.special import gammaln, xlogy
+
+    expected = np.exp(np.linspace(*CHANCE))[:, None]
+    counted = np.arange(int(expected.max() + 12 * math.sqrt(expected.max())))
+    chance = np.exp(xlogy(counted, expected) - expected - gammaln(counted + 1.0))
+    ratio = 2.0 * (expected - counted + xlogy(counted, counted / expected))
+    mean = (chance * ratio).sum(1)
+    return mean, (chance * (ratio - mean[:, None]) ** 2).sum(1)
 
 
 def profile(size: int, centre: float, sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -238,9 +258,7 @@ def _solve(root: np.ndarray, count: int, right: np.ndarray, solution: np.ndarray
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _begin(
-    patch: np.ndarray, noise: np.ndarray, at: np.ndarray, along_x: np.ndarray, along_y: np.ndarray
-) -> int:
+def _begin(patch: np.ndarray, noise: np.ndarray, at: np.ndarray, along_x: np.ndarray, along_y: np.ndarray) -> int:
     """Photons and background by weighted least squares for a spot at the start; the number of pixels used."""
     _profile(along_x, at[0], at[4])
     _profile(along_y, at[1], at[4])
@@ -270,6 +288,35 @@ def _begin(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _by_chance(
+    noise: np.ndarray,
+    at: np.ndarray,
+    along_x: np.ndarray,
+    along_y: np.ndarray,
+    chance_mean: np.ndarray,
+    chance_variance: np.ndarray,
+) -> tuple[float, float]:
+    """Mean and variance of the LLR where the model is right, no parameter being fitted."""
+    _profile(along_x, at[0], at[4])
+    _profile(along_y, at[1], at[4])
+    first, last, places = CHANCE
+    mean = variance = 0.0
+    for i in range(noise.shape[0]):
+        for j in range(noise.shape[1]):
+            if noise[i, j] < np.inf:
+                seen = math.log(at[2] * along_x[0, j] * along_y[0, i] + at[3] + noise[i, j])
+                place = max((seen - first) / (last - first) * (places - 1), 0.0)
+                if place >= places - 1:
+                    mean += 1.0
+                    variance += 2.0
+                else:
+                    k = int(place)
+                    mean += chance_mean[k] + (place - k) * (chance_mean[k + 1] - chance_mean[k])
+                    variance += chance_variance[k] + (place - k) * (chance_variance[k + 1] - chance_variance[k])
+    return mean, variance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fit_all(
     patches: np.ndarray,
     noise: np.ndarray,
@@ -277,9 +324,11 @@ def _fit_all(
     sigma: float,
     count: int,
     most_iterations: int,
+    chance_mean: np.ndarray,
+    chance_variance: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Fit every patch; a row of ``found`` is five values, five errors, LLR, degrees of freedom, steps."""
+    """Fit every patch; a row of ``found`` is five values, five errors, LLR, its mean and sd by chance, steps."""
     height, width = patches.shape[1:]
     along_x, along_y = np.empty((3, width)), np.empty((3, height))
     at, trial, step = np.empty(5), np.empty(5), np.empty(5)
@@ -320,7 +369,8 @@ def _fit_all(
         inside = -OUTSIDE_PX <= at[0] <= width + OUTSIDE_PX and -OUTSIDE_PX <= at[1] <= height + OUTSIDE_PX
         inside = inside and sigma / WIDTH_RANGE < at[4] < WIDTH_RANGE * sigma
         found[n, :5] = at
-        found[n, 10], found[n, 11], found[n, 12] = ratio, used - count, tried
+        mean, variance = _by_chance(noise[n], at, along_x, along_y, chance_mean, chance_variance)
+        found[n, 10], found[n, 11], found[n, 12], found[n, 13] = ratio, mean - count, math.sqrt(variance), tried
         if ended and inside and at[2] > LEAST_LIGHT and _factorise(fisher, count, 0.0, -1, root):
             for i in range(count):
                 gradient[:] = 0.0
