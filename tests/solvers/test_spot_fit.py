@@ -114,8 +114,8 @@ def test_estimates_are_unbiased_and_reach_the_bound(photons: float, background: 
 
 def test_a_hot_pixel_of_known_variance_pulls_nothing() -> None:
     n, noise = 1000, np.full((SIDE, SIDE), 1.0)
-    noise[2, 5] = 900.0
-    x, y, patches = spots(n, 500.0, 5.0, variance=noise)
+    noise[2, 5] = 2500.0
+    x, _, patches = spots(n, 500.0, 5.0, variance=noise)
     known = fit_spots(patches, SIGMA, variance=np.broadcast_to(noise, patches.shape))
     unknown = fit_spots(patches, SIGMA, variance=1.0)
     left_out = fit_spots(
@@ -128,7 +128,7 @@ def test_a_hot_pixel_of_known_variance_pulls_nothing() -> None:
     assert (left_out.misfit_mean < known.misfit_mean - 0.5).all()
     wrong = unknown.converged & (unknown.photons > 50.0)
     assert abs((unknown.x_px - x)[wrong].mean()) > 10 * bound / np.sqrt(n)
-    assert np.sqrt(((unknown.x_px - x)[wrong] ** 2).mean()) > 2 * bound
+    assert np.sqrt(((unknown.x_px - x)[wrong] ** 2).mean()) > 1.5 * bound
 
 
 def same(a: SpotFits, b: SpotFits, names: tuple[str, ...], rtol: float = 1e-5) -> None:
@@ -137,7 +137,7 @@ def same(a: SpotFits, b: SpotFits, names: tuple[str, ...], rtol: float = 1e-5) -
 
 
 def test_turned_and_shifted_patches_give_turned_and_shifted_estimates() -> None:
-    x, y, patches = spots(50, 800.0, 4.0, seed=3)
+    _, _, patches = spots(50, 800.0, 4.0, seed=3)
     found = fit_spots(patches, SIGMA, fit_width=True)
     turned = fit_spots(patches.transpose(0, 2, 1), SIGMA, fit_width=True)
     same(found, turned, ("photons", "background", "sigma_px", "photons_error", "misfit"))

@@ -102,9 +102,10 @@ def fit_spots(
     if not (math.isfinite(sigma_px) and sigma_px > 0):
         raise ValueError(f"the width must be positive, got {sigma_px}")
     n, height, width = patches.shape
-    middle = np.array([width / 2.0, height / 2.0])
-    start = np.ascontiguousarray(np.broadcast_to(middle if start_px is None else np.asarray(start_px, float), (n, 2)))
-    noise = np.ascontiguousarray(np.broadcast_to(np.asarray(variance, np.float32), patches.shape))
+    # Copies: compiled code takes arrays that may not be written for another type.
+    patches, start, noise = patches.copy(), np.empty((n, 2)), np.empty(patches.shape, np.float32)
+    start[:] = (width / 2.0, height / 2.0) if start_px is None else start_px
+    noise[:] = variance
     found = np.full((n, 14), np.nan)
     chance = misfit_of_chance()
     _fit_all(patches, noise, start, float(sigma_px), 5 if fit_width else 4, most_iterations, *chance, found)
