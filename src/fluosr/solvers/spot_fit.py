@@ -109,8 +109,9 @@ def fit_spots(
     found = np.full((n, 14), np.nan)
     chance = misfit_of_chance()
     _fit_all(patches, noise, start, float(sigma_px), 5 if fit_width else 4, most_iterations, *chance, found)
-    values = [found[:, i].copy() for i in range(13)]
-    return SpotFits(*values, ~np.isnan(found[:, 5]), found[:, 13].astype(int))
+    names = [item.name for item in fields(SpotFits)][:13]
+    values = {name: found[:, i].copy() for i, name in enumerate(names)}
+    return SpotFits(**values, converged=~np.isnan(found[:, 5]), iterations=found[:, 13].astype(int))
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,185 @@
+"""Where in a frame there may be a molecule: a matched filter in units of its own noise.
+
+With the background b known, noise of variance V = b + v (photons and read noise) and a spot of the PSF's shape p, the
+best linear test for a spot at a pixel is
+
+    S = sum_k p_k (d_k - b_k) / V_k / sqrt(sum_k p_k^2 / V_k),
+
+which has variance 1 where there is none. A noisy pixel counts little and a bad one not at all. Few photons are skewed:
+the threshold is the quantile of a gamma law of S's skewness, in which a Poisson count's tail is nearly exact. It is set
+by the false alarms wanted in a frame: smooth noise has, above a high level u,
+
+    area * lambda * u exp(-u^2 / 2) / (2 pi)^(3/2)
+
+maxima, lambda = 1 / (2 s^2) being the variance of the slope of S for a PSF of standard deviation s (Adler 1981).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from fluosr.optics.psf import gaussian_integrals
+
+REACH = 3.0  # of the filter, standard deviations of the PSF
+BACKGROUND_REACH = 6.0  # of the square that the background is the mean of
+SHOWN = 3.0  # significance from which on a pixel is no background
+LEAST_LEVEL = 2.0  # below, maxima are no longer rare
+SKEWNESS = np.geomspace(1e-3, 30.0, 200)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Maxima of one frame's test that are above its threshold.
+
+    Attributes:
+        rows, columns: (n,) pixels.
+        score: (n,) significance, in standard deviations of a normal law with the same chance of a false alarm.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    score: np.ndarray
+
+
+class Detector:
+    """Finds spots in frames of one camera.
+
+    Args:
+        variance: (Y, X) of the read noise, electrons squared; infinite for bad pixels.
+        sigma_px: standard deviation of the PSF, camera pixels.
+        false_alarms: wanted per frame.
+    """
+
+    def __init__(self, variance: np.ndarray, sigma_px: float, false_alarms: float) -> None:
+        from scipy.special import gammainccinv, ndtr
+
+        reach = max(1, math.ceil(REACH * sigma_px))
+        profile = gaussian_integrals(np.arange(-reach, reach + 1) - 0.5, 1.0, 0.0, sigma_px)
+        self._profile, self._squared = profile.astype(np.float32), (profile**2).astype(np.float32)
+        self._energy = float((profile**2).sum() ** 2)
+        self._skew = float((profile**3).sum() ** 2 / self._energy**1.5)
+        self.apart = max(1, round(sigma_px))
+        self._side = 2 * math.ceil(BACKGROUND_REACH * sigma_px) + 1
+        self._usable = np.isfinite(variance)
+        self._variance = np.where(self._usable, variance, 0.0).astype(np.float32)
+        self._steepness = 1.0 / (2.0 * (sigma_px**2 + 1.0 / 12.0))
+        self.places = max(2.0, float(self._usable.sum()) / (4.0 * math.pi * sigma_px**2))
+        self.level = self._level_of(false_alarms)
+        # Quantiles of gamma laws of mean 0 and variance 1, by skewness.
+        shape = 4.0 / SKEWNESS**2
+        self._quantile = (gammainccinv(shape, ndtr(-self.level)) - shape) / np.sqrt(shape)
+
+    def _level_of(self, false_alarms: float) -> float:
+        """u at which so many maxima are expected in a frame."""
+        from scipy.optimize import brentq
+
+        area = float(self._usable.sum()) * self._steepness / (2.0 * math.pi) ** 1.5
+
+        def excess(u: float) -> float:
+            return math.log(max(area, 1e-12) * u / false_alarms) - u * u / 2.0
+
+        return float(brentq(excess, LEAST_LEVEL, 40.0)) if excess(LEAST_LEVEL) > 0 else LEAST_LEVEL
+
+    def find(self, frame: np.ndarray) -> Detections:
+        """Spots in a (Y, X) frame of photoelectrons, row by row."""
+        level = float(np.median(frame[self._usable])) if self._usable.any() else 0.0
+        trust = np.where(self._usable, 1.0 / (max(level, 1.0 / self._side**2) + self._variance), 0.0).astype(np.float32)
+        background = self._mean(frame, trust, trust)
+        test, energy, variance = self._test(frame, background)
+        # Once more without the light of what was found.
+        shown = self._mean((test > SHOWN).astype(np.float32), 1.0, 1.0, 2 * self.apart + 1) > 1e-6
+        if shown.any():
+            background = self._mean(frame, np.where(shown, 0.0, trust).astype(np.float32), trust, empty=background)
+            test, energy, variance = self._test(frame, background)
+        # Frames that scatter more than photons and read noise (electron multiplication, a wrong gain) ask for more.
+        seen = test[self._usable]
+        scale = max(1.0, -float(np.quantile(seen, 0.1587))) if seen.size else 1.0
+        rows, columns = _maxima(test, scale * min(self.level, float(self._quantile.min())), self.apart)
+        noise = self._energy / np.maximum(energy[rows, columns], 1e-30)  # V, averaged over the PSF
+        skewness = self._skew * np.minimum(variance[rows, columns], noise) / noise**1.5
+        threshold = scale * np.interp(skewness, SKEWNESS, self._quantile)
+        score = test[rows, columns] / threshold * self.level
+        kept = score > self.level
+        return Detections(rows[kept], columns[kept], score[kept])
+
+    def _test(self, frame: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """S, sum p^2 / V, and the part of V that photons make; (Y, X) each."""
+        # A background that no photon was counted in is not known to be nothing.
+        photons = np.maximum(background, np.float32(1.0 / self._side**2))
+        weight = np.where(self._usable, 1.0 / (photons + self._variance), 0.0).astype(np.float32)
+        signal = _smooth((frame - background) * weight, self._profile)
+        energy = _smooth(weight, self._squared)
+        return signal / np.sqrt(np.maximum(energy, 1e-30)), energy, photons
+
+    def _mean(
+        self,
+        image: np.ndarray,
+        weight: np.ndarray | float,
+        least: np.ndarray | float,
+        side: int | None = None,
+        empty: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """(Y, X) weighted mean over squares; ``empty`` where hardly any of the weight ``least`` is left."""
+        from scipy.ndimage import uniform_filter
+
+        size = side or self._side
+        ones = np.ones(image.shape, np.float32)
+        above = uniform_filter(np.asarray(image * weight, np.float32), size, mode="constant")
+        below = uniform_filter(ones * weight, size, mode="constant")
+        enough = below > 0.1 * uniform_filter(ones * least, size, mode="constant")
+        mean = above / np.where(below > 0, below, 1.0)
+        made: np.ndarray = mean if empty is None else np.where(enough, mean, empty)
+        return made.astype(np.float32)
+
+
+def _smooth(image: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """(Y, X) float32, filtered by a symmetric profile along both axes, nothing beyond the field."""
+    made = np.empty(image.shape, np.float32)
+    _separable(np.ascontiguousarray(image, np.float32), profile, made)
+    return made
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _separable(image: np.ndarray, profile: np.ndarray, made: np.ndarray) -> None:
+    height, width = image.shape
+    reach = len(profile) // 2
+    line = np.zeros(width + 2 * reach, np.float32)
+    for y in range(height):
+        line[:] = np.float32(0.0)
+        for k in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
+            weight = profile[reach + k]
+            for x in range(width):
+                line[reach + x] += weight * image[y + k, x]
+        made[y, :] = np.float32(0.0)
+        for k in range(2 * reach + 1):
+            weight = profile[k]
+            for x in range(width):
+                made[y, x] += weight * line[x + k]
+
+
+@njit(cache=True, nogil=True)
+def _maxima(image: np.ndarray, level: float, apart: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels above a level and all others within ``apart``; of equal ones the first."""
+    height, width = image.shape
+    rows, columns = np.empty(image.size, np.int64), np.empty(image.size, np.int64)
+    count = 0
+    for y in range(height):
+        for x in range(width):
+            value = image[y, x]
+            highest = value > level
+            for i in range(max(0, y - apart), min(height, y + apart + 1)):
+                if not highest:
+                    break
+                for j in range(max(0, x - apart), min(width, x + apart + 1)):
+                    before = i < y or (i == y and j < x)
+                    if image[i, j] > value or (before and image[i, j] == value):
+                        highest = False
+                        break
+            if highest:
+                rows[count], columns[count] = y, x
+                count += 1
+    return rows[:count].copy(), columns[:count].copy()
