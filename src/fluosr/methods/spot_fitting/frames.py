@@ -128,15 +128,16 @@ class FrameFits:
         ]
         inside = np.arange(self.side)
         where = (corner[0][:, None, None] + inside[:, None], corner[1][:, None, None] + inside)
+        variance = self._variance[where]
+        crowded = _leave_to_neighbours(variance, which, np.stack([rows, columns]), np.stack(corner))
         fits = fit_spots(
             frames[(which[:, None, None], *where)],
             self.sigma_px,
-            variance=self._variance[where],
+            variance=variance,
             start_px=np.stack([columns - corner[1] + 0.5, rows - corner[0] + 0.5], 1),
             fit_width=self._parameters.fit_width,
         )
         x, y = fits.x_px + corner[1], fits.y_px + corner[0]
-        crowded = _crowded(which, rows, columns, self.side)
         kept = self._kept(fits, np.maximum(np.abs(x - columns - 0.5), np.abs(y - rows - 0.5)), crowded)
         if kept.any():
             self.highest = max(self.highest, float(score[kept].max()))
@@ -186,13 +187,35 @@ def _error_px(fits: SpotFits) -> np.ndarray:
     return np.hypot(fits.x_error_px, fits.y_error_px) / math.sqrt(2.0)
 
 
-def _crowded(which: np.ndarray, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
-    """(n,) bool: another spot of the same frame lies in the box."""
+def _leave_to_neighbours(
+    variance: np.ndarray, which: np.ndarray, places: np.ndarray, corners: np.ndarray
+) -> np.ndarray:
+    """Make the variance infinite of those pixels of each spot's box that lie nearer to another spot of its frame.
+
+    Args:
+        variance: (n, w, w), changed in place.
+        which: (n,) frame of each spot.
+        places, corners: (2, n) row and column of its pixel, and of its box's first.
+
+    Returns:
+        (n,) bool: another spot lies in the box.
+    """
     from scipy.spatial import cKDTree
 
-    crowded = np.zeros(len(which), bool)
-    if len(which) > 1:
-        far = 10.0 * side  # frames lie apart
-        tree = cKDTree(np.stack([which * far, rows, columns], 1))
-        crowded = tree.query(tree.data, k=2, p=np.inf)[0][:, 1] <= side // 2
+    crowded, side = np.zeros(len(which), bool), variance.shape[1]
+    if len(which) < 2:
+        return crowded
+    far = 10 * side  # frames lie apart
+    pairs = cKDTree(np.stack([which * far, *places], 1)).query_pairs(2 * side, p=np.inf, output_type="ndarray")
+    one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    away = places[:, other] - corners[:, one]
+    crowded[one[((away >= 0) & (away < side)).all(0)]] = True
+    inside = np.arange(side)
+
+    def distance(spots: np.ndarray) -> np.ndarray:
+        rows, columns = ((corners[axis, one, None] + inside - places[axis, spots, None]) ** 2 for axis in (0, 1))
+        return rows[:, :, None] + columns[:, None, :]
+
+    pair, row, column = np.nonzero(distance(other) < distance(one))
+    variance[one[pair], row, column] = np.inf
     return crowded
