@@ -25,8 +25,9 @@ from numba import njit
 from fluosr.optics.psf import gaussian_integrals
 
 REACH = 3.0  # of the filter, standard deviations of the PSF
-BACKGROUND_REACH = 6.0  # of the square that the background is the mean of
-SHOWN = 3.0  # significance from which on a pixel is no background
+BACKGROUND_REACH = 5.0  # of the square that the background is the mean of
+SHOWN = 0.8  # of the threshold, from which on a pixel and its neighbours are no background
+TWICED = 4.0 - 4.0 * 0.75**2 + (2.0 / 3.0) ** 2  # variance of the background, over that of one mean over a square
 LEAST_LEVEL = 2.0  # below, maxima are no longer rare
 SKEWNESS = np.geomspace(1e-3, 30.0, 200)
 
@@ -65,6 +66,9 @@ class Detector:
         self.apart = max(1, round(sigma_px))
         self._side = 2 * math.ceil(BACKGROUND_REACH * sigma_px) + 1
         self._usable = np.isfinite(variance)
+        # What the background's own noise adds to that of S.
+        pixels = np.maximum(self._side**2 * _square_mean(self._usable, self._side), 1.0)
+        self._doubt = np.sqrt(1.0 + TWICED / (self._energy * pixels))
         self._variance = np.where(self._usable, variance, 0.0).astype(np.float32)
         self._steepness = 1.0 / (2.0 * (sigma_px**2 + 1.0 / 12.0))
         self.places = max(2.0, float(self._usable.sum()) / (4.0 * math.pi * sigma_px**2))
@@ -88,52 +92,45 @@ class Detector:
         """Spots in a (Y, X) frame of photoelectrons, row by row."""
         level = float(np.median(frame[self._usable])) if self._usable.any() else 0.0
         trust = np.where(self._usable, 1.0 / (max(level, 1.0 / self._side**2) + self._variance), 0.0).astype(np.float32)
-        background = self._mean(frame, trust, trust)
-        test, energy, variance = self._test(frame, background)
+        test, energy, photons = self._test(frame, trust)
         # Once more without the light of what was found.
-        shown = self._mean((test > SHOWN).astype(np.float32), 1.0, 1.0, 2 * self.apart + 1) > 1e-6
+        shown = _square_mean((test > SHOWN * self.level).astype(np.float32), 2 * self.apart + 1) > 1e-6
         if shown.any():
-            background = self._mean(frame, np.where(shown, 0.0, trust).astype(np.float32), trust, empty=background)
-            test, energy, variance = self._test(frame, background)
+            test, energy, photons = self._test(frame, np.where(shown, np.float32(0.0), trust))
         # Frames that scatter more than photons and read noise (electron multiplication, a wrong gain) ask for more.
         seen = test[self._usable]
         scale = max(1.0, -float(np.quantile(seen, 0.1587))) if seen.size else 1.0
         rows, columns = _maxima(test, scale * min(self.level, float(self._quantile.min())), self.apart)
         noise = self._energy / np.maximum(energy[rows, columns], 1e-30)  # V, averaged over the PSF
-        skewness = self._skew * np.minimum(variance[rows, columns], noise) / noise**1.5
+        skewness = self._skew * np.minimum(photons[rows, columns], noise) / noise**1.5
         threshold = scale * np.interp(skewness, SKEWNESS, self._quantile)
         score = test[rows, columns] / threshold * self.level
         kept = score > self.level
         return Detections(rows[kept], columns[kept], score[kept])
 
-    def _test(self, frame: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """S, sum p^2 / V, and the part of V that photons make; (Y, X) each."""
+    def _test(self, frame: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """S, sum p^2 / V, and the part of V that photons make; (Y, X) each.
+
+        The background is the mean over squares, weighted by ``trust``, and once more of what it leaves: a mean lies
+        below a background that is bent like a hill, and to one side of its slope at the rim.
+        """
+        seen = np.maximum(_square_mean(trust, self._side), np.float32(1e-12))
+        mean = _square_mean(frame * trust, self._side) / seen
+        background = mean + _square_mean((frame - mean) * trust, self._side) / seen
         # A background that no photon was counted in is not known to be nothing.
-        photons = np.maximum(background, np.float32(1.0 / self._side**2))
+        photons = np.maximum(mean, np.float32(1.0 / self._side**2))
         weight = np.where(self._usable, 1.0 / (photons + self._variance), 0.0).astype(np.float32)
         signal = _smooth((frame - background) * weight, self._profile)
         energy = _smooth(weight, self._squared)
-        return signal / np.sqrt(np.maximum(energy, 1e-30)), energy, photons
+        return signal / (self._doubt * np.sqrt(np.maximum(energy, 1e-30))), energy, photons
 
-    def _mean(
-        self,
-        image: np.ndarray,
-        weight: np.ndarray | float,
-        least: np.ndarray | float,
-        side: int | None = None,
-        empty: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """(Y, X) weighted mean over squares; ``empty`` where hardly any of the weight ``least`` is left."""
-        from scipy.ndimage import uniform_filter
 
-        size = side or self._side
-        ones = np.ones(image.shape, np.float32)
-        above = uniform_filter(np.asarray(image * weight, np.float32), size, mode="constant")
-        below = uniform_filter(ones * weight, size, mode="constant")
-        enough = below > 0.1 * uniform_filter(ones * least, size, mode="constant")
-        mean = above / np.where(below > 0, below, 1.0)
-        made: np.ndarray = mean if empty is None else np.where(enough, mean, empty)
-        return made.astype(np.float32)
+def _square_mean(image: np.ndarray, side: int) -> np.ndarray:
+    """(Y, X) float32, mean over squares, with zeros beyond the field."""
+    from scipy.ndimage import uniform_filter
+
+    made: np.ndarray = uniform_filter(image.astype(np.float32), side, mode="constant")
+    return np.maximum(made, 0.0) if image.min() >= 0.0 else made
 
 
 def _smooth(image: np.ndarray, profile: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fluosr.corrections.movie import CorrectedMovie
+from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.image_maker import IMAGE, ImageMaker
 from fluosr.methods.spot_fitting.frames import FrameFits
@@ -66,12 +67,12 @@ class SpotFittingMaker(ImageMaker):
         if stage != IMAGE:
             return image
         self.localisations = table
-        counted = type(table)(table.frame, table.x_nm, table.y_nm).rendered(field, self._factor, pixel_nm)
+        counted = Localisations(table.frame, table.x_nm, table.y_nm).rendered(field, self._factor, pixel_nm)
         self.maps = {"localisations_per_um2": counted / np.float32((1e-3 * pixel_nm / self._factor) ** 2)}
         light = self._seen(image)
         self.background = np.maximum(self._smooth_part(self._sum / max(1, count) - light), 0.0)
         self.expected = light + self.background
-        self.structure = self._structure()
+        self.structure = self._structure(table)
         self._tell(table.uncertainty_nm)
         return image
 
@@ -92,14 +93,21 @@ class SpotFittingMaker(ImageMaker):
         rows, columns = (np.linalg.qr(matrix.numpy())[0] for matrix in basis.factors)
         return rows @ (rows.T @ image @ columns) @ columns.T
 
-    def _structure(self) -> float:
-        """Standard deviations by which single frames hold more than noise: the surest spot, or their number."""
-        places = self._fits.detector.places * max(1, self._fits.n_frames)
-        surest = self._fits.highest - math.sqrt(2.0 * math.log(places))
+    def _structure(self, table: Localisations) -> float:
+        """Standard deviations by which single frames hold more than noise: the surest spot, or the places with any.
+
+        Places, not spots: what is wrong with the camera or the background is so in every frame.
+        """
+        trials = self._fits.detector.places * max(1, self._fits.n_frames)
+        surest = self._fits.highest - math.sqrt(2.0 * math.log(trials))
+        fwhm_nm = self._movie.acquisition.psf.fwhm_nm
+        cells = np.stack([table.y_nm, table.x_nm]) // fwhm_nm
+        seen = np.unique(cells, axis=1).shape[1]
+        in_all = max(1.0, self._sum.size / self._movie.fwhm_px**2)
         # Twice the false alarms wanted: their rate is nearly, not exactly, known.
         chance = 2.0 * self._parameters.false_alarms * self._fits.n_frames
-        number = (self._fits.counts["kept"] - chance) / math.sqrt(chance + 1.0)
-        return max(surest, number)
+        by_chance = in_all * -math.expm1(-chance / in_all)
+        return max(surest, (seen - by_chance) / math.sqrt(by_chance + 1.0))
 
     def _tell(self, uncertainty_nm: np.ndarray) -> None:
         """What was chosen, what was found, and what is doubtful."""
