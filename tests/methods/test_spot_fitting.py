@@ -13,6 +13,7 @@ from fluosr.errors import UsageError
 from fluosr.localisations import Localisations
 from fluosr.methods.registry import get_method
 from fluosr.methods.spot_fitting.detection import Detector
+from fluosr.methods.spot_fitting.frames import _leave_to_neighbours
 from fluosr.quality.residuals import residual_map
 from fluosr.reconstruction import Reconstruction
 from tests.movies import FWHM_NM, PIXEL_NM, frames_of, light_of, movie_of
@@ -70,6 +71,40 @@ def test_noise_gives_as_many_false_alarms_as_asked_for(background: float, read_n
     frames = random.poisson(background, (count, 96, 90)) + read_noise * random.standard_normal((count, 96, 90))
     alarms = sum(len(detector.find(frame.astype(np.float32)).rows) for frame in frames) / count
     assert 0.35 * wanted < alarms < 2.0 * wanted
+
+
+def test_a_smooth_hill_is_no_molecule() -> None:
+    random, detector = np.random.default_rng(7), Detector(np.zeros((64, 64)), SIGMA_PX, 1.0)
+    y, x = np.indices((64, 64))
+    hill = 100.0 * np.exp(-((y - 8) ** 2 + (x - 20) ** 2) / (2.0 * 16.0**2)) + 5.0  # its top is near the rim
+    alarms = sum(len(detector.find(random.poisson(hill).astype(np.float32)).rows) for _ in range(30)) / 30
+    assert alarms < 2.0
+
+
+def test_frames_that_scatter_more_than_their_photons_raise_the_threshold() -> None:
+    random, detector = np.random.default_rng(8), Detector(np.zeros((64, 64)), SIGMA_PX, 1.0)
+    multiplied = random.gamma(random.poisson(20.0, (30, 64, 64)) + 1e-9)  # electron multiplication: twice the variance
+    assert sum(len(detector.find(frame.astype(np.float32)).rows) for frame in multiplied) / 30 < 2.0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pixels_belong_to_the_nearest_spot(seed: int) -> None:
+    random, side = np.random.default_rng(seed), 7
+    which = np.sort(random.integers(0, 2, 12))
+    places = random.integers(0, 20, (2, 12))
+    corners = np.clip(places - side // 2, 0, 20 - side)
+    variance = np.ones((12, side, side))
+    crowded = _leave_to_neighbours(variance, which, places, corners)
+    for n in range(12):
+        others = [m for m in range(12) if m != n and which[m] == which[n]]
+        box = np.indices((side, side)) + corners[:, n, None, None]
+
+        def distance(m: int, box: np.ndarray = box) -> np.ndarray:
+            return ((box - places[:, m, None, None]) ** 2).sum(0)
+
+        given = np.any([distance(m) < distance(n) for m in others], axis=0) if others else np.zeros((side, side), bool)
+        np.testing.assert_array_equal(np.isinf(variance[n]), given)
+        assert crowded[n] == any((distance(m) == 0).any() for m in others)
 
 
 def test_a_hot_pixel_is_no_molecule_once_its_noise_is_known() -> None:

@@ -28,6 +28,7 @@ REACH = 3.0  # of the filter, standard deviations of the PSF
 BACKGROUND_REACH = 5.0  # of the square that the background is the mean of
 SHOWN = 0.8  # of the threshold, from which on a pixel and its neighbours are no background
 TWICED = 4.0 - 4.0 * 0.75**2 + (2.0 / 3.0) ** 2  # variance of the background, over that of one mean over a square
+COUNTED = 2.0  # variance under which whole numbers of photons have no median to speak of
 LEAST_LEVEL = 2.0  # below, maxima are no longer rare
 SKEWNESS = np.geomspace(1e-3, 30.0, 200)
 
@@ -97,16 +98,31 @@ class Detector:
         shown = _square_mean((test > SHOWN * self.level).astype(np.float32), 2 * self.apart + 1) > 1e-6
         if shown.any():
             test, energy, photons = self._test(frame, np.where(shown, np.float32(0.0), trust))
-        # Frames that scatter more than photons and read noise (electron multiplication, a wrong gain) ask for more.
-        seen = test[self._usable]
-        scale = max(1.0, -float(np.quantile(seen, 0.1587))) if seen.size else 1.0
+        scale = self._scatter(frame, photons)
         rows, columns = _maxima(test, scale * min(self.level, float(self._quantile.min())), self.apart)
         noise = self._energy / np.maximum(energy[rows, columns], 1e-30)  # V, averaged over the PSF
-        skewness = self._skew * np.minimum(photons[rows, columns], noise) / noise**1.5
+        # Multiplied electrons are more skewed too.
+        skewness = scale**2 * self._skew * np.minimum(photons[rows, columns], noise) / noise**1.5
         threshold = scale * np.interp(skewness, SKEWNESS, self._quantile)
         score = test[rows, columns] / threshold * self.level
         kept = score > self.level
         return Detections(rows[kept], columns[kept], score[kept])
+
+    def _scatter(self, frame: np.ndarray, photons: np.ndarray) -> float:
+        """Standard deviation of the pixels' noise over what photons and read noise make; at least 1.
+
+        Electron multiplication or a wrong gain make it more, and the threshold has to follow. It is read off second
+        differences along both axes, to which light through the PSF adds little, as the median over the field.
+        """
+        across, power = frame.astype(np.float32), photons + self._variance
+        near = ~self._usable
+        for _ in range(2):
+            across = (across[2:] - 2.0 * across[1:-1] + across[:-2]).T
+            power = (power[2:] + 4.0 * power[1:-1] + power[:-2]).T
+            near = (near[2:] | near[1:-1] | near[:-2]).T
+        if near.all() or float(np.median(power[~near])) < 36.0 * COUNTED:
+            return 1.0
+        return max(1.0, float(np.median(np.abs(across[~near]) / np.sqrt(power[~near]))) / 0.6745)
 
     def _test(self, frame: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """S, sum p^2 / V, and the part of V that photons make; (Y, X) each.

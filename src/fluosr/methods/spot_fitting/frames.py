@@ -210,10 +210,17 @@ def _leave_to_neighbours(
     one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
     away = places[:, other] - corners[:, one]
     crowded[one[((away >= 0) & (away < side)).all(0)]] = True
+    # Half way to the other spot lies in the box only if that spot is near enough.
+    own = places - corners
+    corner = np.hypot(*np.maximum(own, side - 1 - own))
+    near = np.hypot(*(places[:, one] - places[:, other])) < 2.0 * corner[one]
+    one, other = one[near], other[near]
     inside = np.arange(side)
 
     def distance(spots: np.ndarray) -> np.ndarray:
-        rows, columns = ((corners[axis, one, None] + inside - places[axis, spots, None]) ** 2 for axis in (0, 1))
+        rows, columns = (
+            ((corners[axis, one, None] + inside - places[axis, spots, None]) ** 2).astype(np.int32) for axis in (0, 1)
+        )
         return rows[:, :, None] + columns[:, None, :]
 
     pair, row, column = np.nonzero(distance(other) < distance(one))
