@@ -146,6 +146,8 @@ ROWS = [
     ),
     # A network of so few steps has learnt little of the frames: what it misses of their mean is put back.
     Row("divnoising", "divnoising", PLAIN | UNTRAINED, CHOOSING | {"noise_model": "gaussian"}, point_radius_px=5),
+    # The cross is no single molecule anywhere. A molecule is drawn into the whole fine pixel that it lies in.
+    Row("spot-fitting", "spot-fitting", PLAIN | {"fit_probability": 0.0}, CHOOSING, centroid_tolerance=0.5),
 ]
 FRAMES_PER_CHUNK = 20
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -19,6 +19,7 @@ FEW: dict[str, dict[str, Any]] = {
     "richardson-lucy": {"iterations": 10},
     "sparse": {"iterations": 40, "sparsity": 0.7},
     "divnoising": {"iterations": 12, "batch": 2, "filters": 4, "frame_samples": 1, "samples": 2},
+    "spot-fitting": {"bleaching": True},
     "covariance": {"iterations": 20, "sparsity": 2.0, "fall_back": False},  # of steady movies it would give FluoGAN's
 }
 METHODS = method_names()

@@ -21,6 +21,7 @@ _MODULES = {
     "esrrf": "fluosr.methods.radial_fluctuations.esrrf",
     "musical": "fluosr.methods.musical",
     "divnoising": "fluosr.methods.divnoising",
+    "spot-fitting": "fluosr.methods.spot_fitting",
 }
 DEFAULT_METHOD = "fluogan"
 
