@@ -21,6 +21,8 @@ FEW: dict[str, dict[str, Any]] = {
     "sparse": {"iterations": 40, "sparsity": 0.7},
     "divnoising": {"iterations": 12, "batch": 2, "filters": 4, "frame_samples": 1, "samples": 2},
     "unfolded": {"model": "any", "bleaching": True},
+    "deep-storm": {"model": "any", "bleaching": True},
+    "spot-fitting": {"bleaching": True},
     "covariance": {"iterations": 20, "sparsity": 2.0, "fall_back": False},  # of steady movies it would give FluoGAN's
 }
 METHODS = method_names()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -207,7 +208,10 @@ def _result(
     witness = Witness(seen, whole.mean, factor, device, reads_fluctuations=reads_fluctuations)
     pair = (halves[0], halves[1]) if halves else None
     if maker.background is not None and maker.expected is not None:
-        evidence = witness.weigh(1.0, maker.background, maker.expected, pair, empty=not image.max() > 0)
+        asked = pair if maker.structure is None else None
+        evidence = witness.weigh(1.0, maker.background, maker.expected, asked, empty=not image.max() > 0)
+        if maker.structure is not None:
+            evidence = replace(evidence, structure=max(evidence.structure, maker.structure))
     else:
         evidence = witness.examine(image, pair)
     warnings = [*warnings, *maker.warnings, *evidence.warnings()]
@@ -238,7 +242,7 @@ def _result(
         uncertainty=None if made is None else from_halves(*made, whole.movie.fwhm_px * factor),
         grain_nm=maker.finest_nm,
         fixed_pattern=evidence.fixed_pattern,
-        photometric=maker.background is not None,
+        photometric=maker.background is not None and maker.claims_all_light,
         history=maker.history,
         choices=choices,
         warnings=warnings,

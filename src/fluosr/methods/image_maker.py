@@ -24,8 +24,13 @@ class ImageMaker(ABC):
             methods whose unit is their own: these are scaled to the mean frame.
         finest_nm: the finest period that the image can hold by construction, nm; None where only the grid limits it.
         maps: further (L Y, L X) results by name, with their unit in the name.
-        localisations: molecules found in the frames added so far, where the method finds single ones.
+        localisations: the molecules that the image was drawn from, where it was.
+        structure: standard deviations by which single frames hold more than noise, of methods that look for molecules
+            frame by frame; the mean frame need not show them, nor the halves foretell each other.
+        claims_all_light: an image in photons holds all light above the background.
     """
+
+    claims_all_light = True
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
@@ -37,6 +42,7 @@ class ImageMaker(ABC):
         self.finest_nm: float | None = None
         self.maps: dict[str, np.ndarray] = {}
         self.localisations: Localisations | None = None
+        self.structure: float | None = None
 
     @abstractmethod
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:

@@ -23,6 +23,7 @@ _MODULES = {
     "divnoising": "fluosr.methods.divnoising",
     "unfolded": "fluosr.methods.unfolded",
     "deep-storm": "fluosr.methods.deep_storm",
+    "spot-fitting": "fluosr.methods.spot_fitting",
 }
 DEFAULT_METHOD = "fluogan"
 
