@@ -24,7 +24,7 @@ def parameters_of(**changes: Any) -> TrainingParameters:
     return build_parameters("training", TrainingParameters, facts | changes)
 
 
-JUDGED = {"localisation": "places missed or made up", "reconstruction": "squared error"}
+JUDGED = {"localisation": "places missed or made up", "reconstruction": "loss judged by"}
 
 
 def trained(run: Run | None = None, count: int = 4, **changes: Any) -> Trained:
@@ -77,9 +77,12 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_keeps_others_aside()
 
 
 @pytest.mark.parametrize("optimiser", ["sgp", "adam"])
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(optimiser: str, stop: int) -> None:
-    whole = trained(optimiser=optimiser)
+@pytest.mark.parametrize(("stop", "learn_steps"), [(1, True), (3, True), (1, False)])
+def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(
+    optimiser: str, stop: int, learn_steps: bool
+) -> None:
+    options: dict[str, Any] = {"optimiser": optimiser, "learn_steps": learn_steps, "first_step": None}
+    whole = trained(**options)
     kept: dict[str, dict[str, torch.Tensor]] = {}
 
     def save(states: dict[str, dict[str, torch.Tensor]]) -> None:
@@ -88,9 +91,9 @@ def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(optimiser
     run = Run(on_checkpoint=save)
     run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", done >= stop - 1)
     with pytest.raises(StopRequested):
-        trained(run, optimiser=optimiser)
+        trained(run, **options)
     assert len(kept["training"]["losses"]) == stop + 1
-    resumed = trained(Run(states=kept), optimiser=optimiser)
+    resumed = trained(Run(states=kept), **options)
     assert resumed.history == whole.history and resumed.best_round == whole.best_round
     for one, two in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert one.detach().numpy().tobytes() == two.detach().numpy().tobytes()

@@ -94,6 +94,12 @@ class UnfoldedGradient(torch.nn.Module):
         return self.threshold * (0.5 * self.units.peak)
 
     @property
+    def lengths(self) -> torch.Tensor:
+        """(K,) float64 alpha_k. |A|^2 of variances goes with the width to the -4th; that of frames hardly changes."""
+        curvature = self.curvature / self.width**4 if self.physics.semi_blind else self.curvature
+        return self.steps / curvature
+
+    @property
     def detection_photons(self) -> float:
         """Level from which on light is a molecule, photons per fine pixel."""
         return float(self.detection.detach()) * 0.5 * self.units.peak
@@ -135,7 +141,7 @@ class UnfoldedGradient(torch.nn.Module):
         """
         grid = grid_for(self.physics, (frames.shape[-2], frames.shape[-1]))
         operator = self.operator(grid, frames)
-        steps = (self.steps / self.curvature).to(frames)
+        steps = self.lengths.to(frames)
         penalty = (self.sparsity * self.units.penalty).to(frames)
         level = background.to(frames).reshape(-1, 1, 1)
         if self.physics.data_term == "kullback-leibler":
@@ -184,7 +190,7 @@ class UnfoldedGradient(torch.nn.Module):
         level = self.units.level if self.physics.data_term == "kullback-leibler" else 1.0
         return {
             "lambda": float(self.sparsity.detach()) * self.units.penalty / level,
-            "alpha": [step * level / self.curvature for step in self.steps.detach().tolist()],
+            "alpha": (level * self.lengths.detach()).tolist(),
             "tau_photons": float(self.tau.detach()),
             "sigma_fine_pixels": float(self.width.detach()) * self.physics.sigma_fine,
         }

@@ -61,6 +61,7 @@ class _Progress:
     """Where training stands, but for the optimiser."""
 
     best: torch.Tensor
+    fixed: dict[str, torch.Tensor]
     best_loss: float = math.inf
     best_round: int = 0
     losses: list[float] = field(default_factory=list)
@@ -68,6 +69,7 @@ class _Progress:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {
+            **{f"fixed.{name}": value for name, value in self.fixed.items()},
             "best": self.best,
             "best_numbers": torch.tensor([self.best_loss, self.best_round], dtype=torch.float64),
             "losses": torch.tensor(self.losses, dtype=torch.float64),
@@ -77,7 +79,8 @@ class _Progress:
     @classmethod
     def from_tensors(cls, named: dict[str, torch.Tensor]) -> _Progress:
         loss, number = named["best_numbers"].tolist()
-        return cls(named["best"], loss, int(number), named["losses"].tolist(), named["judged"].tolist())
+        fixed = {name.removeprefix("fixed."): value for name, value in named.items() if name.startswith("fixed.")}
+        return cls(named["best"], fixed, loss, int(number), named["losses"].tolist(), named["judged"].tolist())
 
 
 def train(examples: list[Example], physics: Physics, parameters: TrainingParameters, run: Run) -> Trained:
@@ -102,10 +105,11 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
     if kept is None:
         outer.choose_start(parameters)
         optimiser.start()
-        progress = _Progress(optimiser.point)
+        progress = _Progress(optimiser.point, outer.fixed())
         _note(progress, outer, optimiser, aside)
     else:
         progress = _Progress.from_tensors(kept)
+        outer.fix(progress.fixed)
         optimiser.restore({name[4:]: value for name, value in kept.items() if name.startswith("opt.")})
     while len(progress.losses) <= parameters.rounds and not optimiser.finished:
         if aside and len(progress.losses) - 1 - progress.best_round >= parameters.patience:
@@ -119,7 +123,7 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
     outer.set(progress.best)
     with torch.no_grad():
         network.detection.fill_(best_level(network, [outer.images(batch) for batch in outer.batches()]))
-    judged = "places missed or made up" if parameters.loss == "localisation" else "squared error"
+    judged = "loss judged by" if outer.by_loss else "places missed or made up"
     history = {"loss": progress.losses, judged: progress.judged}
     return Trained(network.cpu(), history, progress.best_round, tuple(outer.names))
 
@@ -191,6 +195,7 @@ class _OuterProblem:
     ) -> None:
         self._network, self.examples, self._device = network, examples, device
         self._kind, self.batch = parameters.loss, parameters.batch
+        self.by_loss = parameters.loss == "reconstruction" or network.width.requires_grad
         weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         self.names, self._weights = list(weights), list(weights.values())
         ends = network.bounds()
@@ -212,6 +217,16 @@ class _OuterProblem:
     def point(self) -> torch.Tensor:
         """(n,) the weights."""
         return torch.cat([weight.detach().reshape(-1) for weight in self._weights]).cpu()
+
+    def fixed(self) -> dict[str, torch.Tensor]:
+        """The weights that are not learnt: the start may have chosen them."""
+        found = self._network.named_parameters()
+        return {name: weight.detach().cpu().clone() for name, weight in found if not weight.requires_grad}
+
+    def fix(self, weights: dict[str, torch.Tensor]) -> None:
+        """Back from :meth:`fixed`."""
+        for name, weight in weights.items():
+            getattr(self._network, name).data.copy_(weight)
 
     def batches(self) -> list[list[Example]]:
         """All examples, as they are computed."""
@@ -298,8 +313,9 @@ class _OuterProblem:
 
         The loss of places counts a pixel beside a true one as much as one anywhere: in crowded frames its minimum is
         near an empty image. The Jaccard index of the paper's tables has no slope, but can choose between candidates.
+        It forgives places that are near, and with them a wrong width of the PSF: where that is learnt the loss judges.
         """
-        if self._kind == "reconstruction":
+        if self.by_loss:
             return float(loss_of(self._network, images, truth, self._kind).double().sum())
         tau = float(self._network.tau.detach())
         return len(images) - pixels_found(images.cpu().numpy(), truth.cpu().numpy(), tau)
