@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from fluosr.localisations import Localisations
 from fluosr.methods.deep_storm.heatmap import HEIGHT, peaks, prepared
 from fluosr.methods.deep_storm.training import Schedule, Training
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
@@ -53,18 +54,10 @@ def trained(draw: Callable[..., Any], factor: int, seed: int) -> tuple[DeepStorm
 
 
 @torch.no_grad()
-def places_of(network: DeepStorm, frames: np.ndarray, factor: int) -> list[np.ndarray]:
-    """Of each frame the (N, 2) fine pixels that hold a molecule."""
+def places_of(network: DeepStorm, frames: np.ndarray, factor: int) -> Localisations:
+    """The molecules of (T, Y, X) frames; coordinates in fine pixels."""
     found = []
-    for frame in frames:
+    for number, frame in enumerate(frames):
         maps = network(prepared(torch.as_tensor(frame[None], dtype=torch.float32), factor))
-        table = peaks(maps, HEIGHT * THRESHOLD, 1.0)
-        found.append(np.stack([np.floor(table.y_nm), np.floor(table.x_nm)], axis=1))
-    return found
-
-
-@torch.no_grad()
-def maps_of(network: DeepStorm, frames: np.ndarray, factor: int) -> np.ndarray:
-    """(T, L Y, L X) molecules in each fine pixel."""
-    made = [network(prepared(torch.as_tensor(f[None], dtype=torch.float32), factor))[0] for f in frames]
-    return torch.stack(made).clamp_min(0.0).numpy() / HEIGHT
+        found.append(peaks(maps, HEIGHT * THRESHOLD, 1.0, first_frame=number))
+    return Localisations.joined(found)

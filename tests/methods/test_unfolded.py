@@ -17,6 +17,7 @@ import torch
 import fluosr
 from fluosr.camera import Camera
 from fluosr.errors import CheckpointError, FluosrError, ImageReadError, ModelError, OutputError, UsageError
+from fluosr.io.localisations import read_localisations, write_localisations
 from fluosr.io.pairs import read_pairs
 from fluosr.learning import save_model, train_to_files
 from fluosr.methods.base import Run, build_parameters
@@ -203,7 +204,7 @@ def test_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("not a pair")
     shutil.move(folder / "b-truth.tif", folder / "b-truth.ome.tif")
     tifffile.imwrite(folder / "a-background.tif", np.zeros((5, 5), np.float32))
-    found = read_pairs(folder, Camera(2.0, 100.0, 0.0))
+    found = read_pairs(folder, Camera(2.0, 100.0, 0.0), 100.0, FACTOR)
     assert [pair.name for pair in found] == ["a", "b"]
     for pair in found:
         np.testing.assert_allclose(pair.frames, pairs[pair.name].frames, atol=1e-4)
@@ -227,7 +228,27 @@ def test_folders_without_whole_pairs_are_refused(
     folder = written(tmp_path / "pairs", {"a": pair_of(2)})
     harm(folder)
     with pytest.raises(error, match=words):
-        read_pairs(folder, Camera())
+        read_pairs(folder, Camera(), 100.0, FACTOR)
+
+
+def test_a_table_of_molecules_is_a_truth(tmp_path: Path) -> None:
+    made = commands.fluosr(
+        "simulate", "smlm", "--height", 16, "--width", 16, "--frames", 5, "--structure", "points", "--active", 3,
+        "-o", tmp_path / "pairs" / "film.tif",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    (pair,) = read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
+    table = read_localisations(tmp_path / "pairs" / "film-truth.csv")
+    assert pair.truth.shape == (5, 32, 32) and pair.frames.shape == (5, 16, 16)
+    for number in range(5):
+        assert pair.truth[number].sum() == pytest.approx(table.in_frame(number).photons.sum(), rel=1e-4)
+    write_localisations(
+        tmp_path / "pairs" / "late.csv", table.shifted(2), pixel_size_nm=100.0, field_shape=(16, 16), n_frames=9
+    )
+    (tmp_path / "pairs" / "film-truth.csv").unlink()
+    (tmp_path / "pairs" / "late.csv").rename(tmp_path / "pairs" / "film-truth.csv")
+    with pytest.raises(UsageError, match="and its movie has 5 frames"):
+        read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
 
 
 def test_a_model_is_trained_and_used_from_the_command_line(tmp_path: Path) -> None:

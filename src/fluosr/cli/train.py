@@ -74,7 +74,7 @@ def unfolded(
         read_noise_e=read_noise,
         semi_blind=parameters.semi_blind,
     )
-    lesson = lesson_of(read_pairs(pairs, Camera(gain, offset, read_noise)), physics, parameters)
+    lesson = lesson_of(read_pairs(pairs, Camera(gain, offset, read_noise), pixel_size, factor), physics, parameters)
     made, files = _trained(lesson, output, seed, device, resume)
     for name, curve in made.history.items():
         typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after")

@@ -1,4 +1,4 @@
-"""Folders of training pairs: NAME.tif with frames, and NAME-truth.tif or NAME-truth.ome.tif with the truth."""
+"""Folders of training pairs: NAME.tif with frames, and the truth in NAME-truth.tif, .ome.tif or, molecules, .csv."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ import numpy as np
 
 from fluosr.camera import Camera
 from fluosr.errors import ImageReadError, UsageError
+from fluosr.io.localisations import read_localisations
 from fluosr.io.tiff import open_tiff
 from fluosr.methods.unfolded.pairs import Pair
 
 ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
+TABLES = (".csv", ".csv.gz")
 TRUTH, BESIDE = "-truth", ("-background", "-mean")  # what a simulation leaves beside its movie is no movie
 
 
-def read_pairs(folder: Path, camera: Camera) -> list[Pair]:
+def read_pairs(folder: Path, camera: Camera, pixel_size_nm: float, factor: int) -> list[Pair]:
     """Every pair of a folder, in the order of their names.
 
     Args:
         folder: PAIRS.
         camera: turns the frames' ADU into photons. The truths are in photons already.
+        pixel_size_nm: of the frames; a table of molecules is drawn into their fine pixels.
+        factor: L.
 
     Raises:
         ImageReadError: no such folder, or a file that cannot be read.
-        UsageError: no pair, or one half of a pair is missing; says which.
+        UsageError: no pair, one half of a pair is missing, or a molecule lies in a frame that the movie has not; says
+            which.
     """
     if not folder.is_dir():
         raise ImageReadError(f"{folder} is not a folder; PAIRS is the folder with NAME.tif and NAME-truth.tif.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         stem = _stem(path)
-        if stem is None:
+        if stem is None or (path.name.lower().endswith(TABLES) and not stem.endswith(TRUTH)):
             continue
         if stem in found:
             raise UsageError(f"{found[stem]} and {path} have one name; which of them is meant? Remove the other.")
@@ -43,12 +48,16 @@ def read_pairs(folder: Path, camera: Camera) -> list[Pair]:
         raise UsageError(f"{there} has no partner: {missing} is missing in {folder}.")
     if not movies:
         raise UsageError(f"{folder} holds no pairs: put NAME.tif (frames) and NAME-truth.tif (truth) into it.")
-    return [Pair(name, camera.to_photons(_frames(movies[name])), _truth(truths[name])) for name in sorted(movies)]
+    pairs = []
+    for name in sorted(movies):
+        frames = camera.to_photons(_frames(movies[name]))
+        pairs.append(Pair(name, frames, _truth(truths[name], frames.shape, pixel_size_nm, factor)))
+    return pairs
 
 
 def _stem(path: Path) -> str | None:
-    """The name without the ending of a TIFF; None for other files."""
-    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
+    """The name without the ending of a TIFF or a table; None for other files."""
+    ending = next((e for e in (*ENDINGS, *TABLES) if path.name.lower().endswith(e)), None)
     return path.name[: -len(ending)] if ending and path.is_file() else None
 
 
@@ -57,6 +66,13 @@ def _frames(path: Path) -> np.ndarray:
     return frames.read(slice(0, frames.shape[0]))
 
 
-def _truth(path: Path) -> np.ndarray:
-    images = _frames(path).astype(np.float32)
-    return images[0] if len(images) == 1 else images
+def _truth(path: Path, movie: tuple[int, ...], pixel_size_nm: float, factor: int) -> np.ndarray:
+    """Images as they are; of a table the photons in each fine pixel of each frame."""
+    if not path.name.lower().endswith(TABLES):
+        images = _frames(path).astype(np.float32)
+        return images[0] if len(images) == 1 else images
+    table, (count, height, width) = read_localisations(path), movie
+    if len(table) and table.frame[-1] >= count:
+        raise UsageError(f"{path} has molecules in frame {table.frame[-1] + 1}, and its movie has {count} frames.")
+    drawn = [table.in_frame(number).rendered((height, width), factor, pixel_size_nm) for number in range(count)]
+    return np.stack(drawn)
