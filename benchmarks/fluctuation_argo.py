@@ -16,10 +16,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from tables import FLUCTUATION_METHODS as METHODS
 from tables import RESULTS, Table, acquire, mean_sd, store
 
 import fluosr
-from fluosr.methods.registry import method_names
 from fluosr.quality.fidelity import fidelity
 from fluosr.quality.lines import judge_phantom, line_continuity
 from fluosr.simulate.argo import ArgoPhantom
@@ -68,7 +68,7 @@ def variants() -> list[tuple[str, tuple[tuple[str, Any], ...], str]]:
         ("colorme", (("penalty", "tv"),), "colorme, TV"),
         ("colorme", (("support_radius_nm", 0.0),), "colorme, support as found"),
     ]
-    return [(name, (), "") for name in method_names()] + more
+    return [(name, (), "") for name in METHODS] + more
 
 
 def run(case: Case) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from tables import FLUCTUATION_METHODS as METHODS
 from tables import RESULTS, Table, acquire, mean_sd, store
 
 import fluosr
@@ -29,7 +30,6 @@ from fluosr.camera import Camera
 from fluosr.emitters import CompoundPoissonEmitters
 from fluosr.limits.bound import smallest_separation
 from fluosr.limits.scene import Experiment, Pair
-from fluosr.methods.registry import method_names
 from fluosr.quality.fidelity import fidelity
 from fluosr.quality.lines import judge_phantom
 from fluosr.simulate.argo import ArgoPhantom
@@ -201,7 +201,7 @@ def jaccard(image: np.ndarray, truth: np.ndarray, fine_nm: float) -> float:
 def plan(seeds: int, deciding_seeds: int) -> Iterator[Cell]:
     """All cells, those that decide first."""
     quick = [name for name in COMPARED if name not in SLOW]
-    slow = [name for name in method_names() if name not in quick]
+    slow = [name for name in METHODS if name not in quick]
     for methods in (quick, COMPARED):
         for seed in range(deciding_seeds):
             for method in methods:
@@ -260,7 +260,7 @@ def _deciding(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
         f"Limit (bound of d's sd at most d / 2, balance known to 50 %): {mean_nm:.0f} nm from the mean alone, "
         f"{both_nm:.0f} nm from mean and covariance.",
     )  # fmt: skip
-    for method in method_names():
+    for method in METHODS:
         good = _good(cells, DECIDING, method, seeds)
         if not good:
             continue
@@ -295,7 +295,7 @@ def _settings(samples: tuple[str, ...]) -> Iterator[tuple[str, float, float, int
 
 
 def _lines(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
-    methods = method_names()
+    methods = METHODS
     made = Table(
         "Smallest separation resolved in 90 % of the seeds, nm",
         ("sample", "photons", "frames", "kappa", "seeds", *methods, "fell back", "limit: mean", "limit: both"),
@@ -316,7 +316,7 @@ def _lines(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
 
 
 def _filaments(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
-    methods = method_names()
+    methods = METHODS
     made = Table(
         "Network of filaments, 20 nm wide: correlation with the truth / Jaccard of the supports",
         ("photons", "frames", "kappa", "seeds", *methods),
@@ -357,7 +357,7 @@ def main() -> None:
     parser.add_argument("--methods", default="", help="only these, with commas")
     arguments = parser.parse_args()
     cells: dict[str, dict[str, Any]] = json.loads(CACHE.read_text()) if CACHE.exists() else {}
-    only = arguments.methods.split(",") if arguments.methods else method_names()
+    only = arguments.methods.split(",") if arguments.methods else METHODS
     missing = {cell.key: cell for cell in plan(arguments.seeds, arguments.deciding_seeds)}
     todo = [cell for key, cell in missing.items() if key not in cells and cell.method in only]
     end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf

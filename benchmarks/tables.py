@@ -14,10 +14,14 @@ import numpy as np
 
 from fluosr.acquisition import Acquisition, ArrayFrames
 from fluosr.corrections.camera_estimate import estimate_camera
+from fluosr.settings import parse_methods
 from fluosr.simulate.movie import SimulatedMovie
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("FLUOSR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+# Methods that need no model, but for those that ask for single molecules.
+FLUCTUATION_METHODS = [name for name in parse_methods("all") if name != "spot-fitting"]
 
 
 @dataclass

@@ -21,13 +21,13 @@ COMMON = {"factor": "--factor: all methods share one grid"}
 
 
 def parse_methods(text: str) -> list[str]:
-    """Names of methods, from "fluogan,mean"; "all" stands for every one.
+    """Names of methods, from "fluogan,mean"; "all" stands for every one that needs no trained model.
 
     Raises:
         UsageError: none, an unknown one, or one twice.
     """
     if text.strip() == "all":
-        return method_names()
+        return [name for name in method_names() if not get_method(name).needs_model]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--methods {text!r} names no method{nearest('', method_names())}")

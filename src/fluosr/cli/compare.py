@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def compare(
     movie: Movie,
     *,
-    methods: Annotated[str, typer.Option("--methods", help="names with commas between, or all; see `fluosr methods`")],
+    methods: Annotated[
+        str,
+        typer.Option("--methods", help="names with commas between, or all that need no model; see `fluosr methods`"),
+    ],
     output: Output = DEFAULT_OUTPUT,
     factor: Annotated[
         int | None, typer.Option("--factor", min=1, max=32, help="fine pixels per camera pixel, common to all methods")

@@ -141,6 +141,11 @@ class Method:
     halo_nm: float | None = None
     non_negative: bool = True
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether it does nothing without a model that was trained before."""
+        return "model" in self.parameters.model_fields
+
     def build(self, preset: str | None = None, **values: Any) -> MethodParameters:
         """Parameters from a preset and explicit values, which win.
 
