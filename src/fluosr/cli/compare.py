@@ -23,7 +23,7 @@ def compare(
     *,
     methods: Annotated[
         str,
-        typer.Option("--methods", help="names with commas between, or all that need no model; see `fluosr methods`"),
+        typer.Option("--methods", help="names with commas between, or all; see `fluosr methods`"),
     ],
     output: Output = DEFAULT_OUTPUT,
     factor: Annotated[
