@@ -48,36 +48,39 @@ def train_to_files(
         FluosrError: whatever the lesson raises.
     """
     places = model_paths(output)
+    computed_on = choose_device(device)
     _check_places(places, lesson.kind)
     kept_in = places[0].with_name(f"{places[0].name.removesuffix('.json')}.training")
     make_folder(kept_in)
-    with only_run_in(kept_in):
-        run = run or Run()
-        run.seed, run.device = seed, choose_device(device)
-        facts = {
-            "version": __version__,
-            **lesson.facts,
-            "seed": seed,
-            "device": run.device,
-            "threads": torch.get_num_threads(),
-        }
-        if resume:
-            run.states = checkpoint.load(kept_in, facts).states
-        else:
-            checkpoint.keep_aside(kept_in)
-        states = run.states
-        run.on_checkpoint = lambda states: checkpoint.save(kept_in, checkpoint.Checkpoint(states), facts)
-        try:
-            with stop_on_signals(run):
-                made = lesson.learn(run)
-        except StopRequested:
-            raise ReconstructionInterrupted(
-                f"{lesson.kept(states)} are kept in {kept_in}: continue with the same command and --resume."
-            ) from None
-        save_model(places, lesson.files(made, facts | lesson.record(made) | {"command": command}))
-        checkpoint.remove(kept_in)
-    with suppress(OSError):  # it still holds what was kept of a training that this one was begun over
-        kept_in.rmdir()
+    try:
+        with only_run_in(kept_in):
+            run = run or Run()
+            run.seed, run.device = seed, computed_on
+            facts = {
+                "version": __version__,
+                **lesson.facts,
+                "seed": seed,
+                "device": run.device,
+                "threads": torch.get_num_threads(),
+            }
+            if resume:
+                run.states = checkpoint.load(kept_in, facts).states
+            else:
+                checkpoint.keep_aside(kept_in)
+            states = run.states
+            run.on_checkpoint = lambda states: checkpoint.save(kept_in, checkpoint.Checkpoint(states), facts)
+            try:
+                with stop_on_signals(run):
+                    made = lesson.learn(run)
+            except StopRequested:
+                raise ReconstructionInterrupted(
+                    f"{lesson.kept(states)} are kept in {kept_in}: continue with the same command and --resume."
+                ) from None
+            save_model(places, lesson.files(made, facts | lesson.record(made) | {"command": command}))
+            checkpoint.remove(kept_in)
+    finally:
+        with suppress(OSError):  # it holds what was kept of this training, or of one that this was begun over
+            kept_in.rmdir()
     return made, places
 
 

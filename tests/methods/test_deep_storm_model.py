@@ -14,7 +14,6 @@ import torch
 
 from fluosr.errors import CheckpointError, FluosrError, ModelError, UsageError
 from fluosr.learning import save_model, train_to_files
-from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.fitting import fitting_model
@@ -123,27 +122,31 @@ def test_a_stopped_training_is_resumed_to_the_same_files(tmp_path: Path) -> None
         assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_device_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+    lesson = lesson_of(100.0, 320.0, 2, DeepStormTraining(**SHORT))
+    with pytest.raises(UsageError, match="no such kind of device"):
+        train_to_files(lesson, tmp_path / "new" / "model", device="nonsense")
+    assert not any(tmp_path.iterdir())
+
+
 def test_frames_in_parts_give_the_molecules_of_the_whole() -> None:
     frames, _ = draw_examples(INSTRUMENT, 7, 16, torch.Generator().manual_seed(0))
     movie = movie_of(frames.numpy())
     corrected = type("Movie", (), {"acquisition": movie, "field_shape": (16, 16)})()
 
     def fed(*parts: slice) -> DeepStormMaker:
-        maker = DeepStormMaker(corrected, trained(), 1e-4, "cpu")
+        maker = DeepStormMaker(corrected, trained(), "mine", 1e-4, "cpu")
         for part in parts:
             maker.add(np.arange(10, 17)[part], frames.numpy()[part])
         return maker
 
     whole, parts = fed(slice(0, 7)), fed(slice(0, 3), slice(3, 7))
-    assert isinstance(whole.localisations, Localisations) and len(whole.localisations) > 0
-    assert set(whole.localisations.frame) <= set(range(10, 17))
-    assert parts.localisations is not None
-    np.testing.assert_allclose(whole.localisations.x_nm, parts.localisations.x_nm, rtol=1e-5)
+    assert len(whole.molecules) > 0 and set(whole.molecules.frame) <= set(range(10, 17))
+    np.testing.assert_allclose(whole.molecules.x_nm, parts.molecules.x_nm, rtol=1e-5)
     restored = fed()
     restored.restore({key: np.array(value) for key, value in whole.state().items()})
     np.testing.assert_array_equal(restored.image(Run(), "image"), whole.image(Run(), "image"))
-    assert restored.localisations is not None
-    np.testing.assert_array_equal(restored.localisations.y_nm, whole.localisations.y_nm)
+    np.testing.assert_array_equal(restored.molecules.y_nm, whole.molecules.y_nm)
 
 
 def test_a_model_is_trained_and_used_from_the_command_line(tmp_path: Path) -> None:
@@ -161,6 +164,7 @@ def test_a_model_is_trained_and_used_from_the_command_line(tmp_path: Path) -> No
         "reconstruct", tmp_path / "movie.tif", "--method", "deep-storm", "--model", name, *optics, *out
     )
     assert made.code == 0, made.err
+    assert "fingerprint" in json.loads((tmp_path / "out" / "run.json").read_text())["choices"]["model"]["why"]
     refused = commands.fluosr(
         "train", "deep-storm", *optics, "--output", name, "--least-density", 3, "--most-density", 1
     )

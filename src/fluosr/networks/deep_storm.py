@@ -15,7 +15,7 @@ class DeepStorm(nn.Module):
     """Encoder and decoder of 3 x 3 convolutions, each with batch normalisation and ReLU; a last linear 1 x 1.
 
     Three times [convolution, 2 x 2 max pooling] with F, 2 F and 4 F channels, one convolution to 16 F, three times
-    [repeat each pixel 2 x 2, convolution] back to F. 1.3 million weights with 32 filters, the paper's.
+    [repeat each pixel 2 x 2, convolution] back to F. 1.4 million weights with 32 filters, the paper's.
 
     Args:
         generator: draws the initial weights, orthogonal ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from fluosr.methods.base import Method, ReconstructFunction, Run
@@ -24,8 +25,10 @@ def reconstruct(acquisition: Acquisition, parameters: DeepStormParameters, run: 
 
     model = fitting.fitting_model(acquisition, parameters)
 
+    fine_pixels = math.prod(acquisition.field_shape) * model.instrument.factor**2
+
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
-        return DeepStormMaker(movie, model, parameters.threshold, run.device)
+        return DeepStormMaker(movie, model, str(parameters.model), parameters.threshold, run.device)
 
     return reconstruct_from_frames(
         acquisition,
@@ -33,7 +36,7 @@ def reconstruct(acquisition: Acquisition, parameters: DeepStormParameters, run: 
         run,
         METHOD,
         build,
-        working_bytes=4 * WIDE * model.filters * BATCH_PIXELS,
+        working_bytes=4 * WIDE * model.filters * max(BATCH_PIXELS, fine_pixels),
     )
 
 

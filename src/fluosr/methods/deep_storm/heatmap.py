@@ -37,7 +37,7 @@ def prepared(frames: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def peaks(heatmaps: torch.Tensor, threshold: float, fine_nm: float, first_frame: int = 0) -> Localisations:
-    """Local maxima of 3 x 3 fine pixels whose light, summed, exceeds a threshold; each at its centre of mass.
+    """Local maxima of 3 x 3 fine pixels whose light, summed, reaches a threshold; each at its centre of mass.
 
     Args:
         heatmaps: (B, n, m), of B frames in a row.
@@ -50,8 +50,9 @@ def peaks(heatmaps: torch.Tensor, threshold: float, fine_nm: float, first_frame:
     total = 9.0 * functional.avg_pool2d(light, 3, stride=1, padding=1)
     frame, _, row, column = torch.nonzero((light == highest) & (light > 0) & (total >= threshold), as_tuple=True)
     padded = functional.pad(light[:, 0], (1, 1, 1, 1))
-    weights = torch.stack([padded[frame, row + dy, column + dx] for dy in range(3) for dx in range(3)], dim=1).double()
-    offsets = torch.tensor([(dy - 1, dx - 1) for dy in range(3) for dx in range(3)], dtype=torch.float64)
+    around = [(dy, dx) for dy in range(3) for dx in range(3)]
+    weights = torch.stack([padded[frame, row + dy, column + dx] for dy, dx in around], dim=1).double()
+    offsets = torch.tensor(around, dtype=torch.float64, device=light.device) - 1.0
     centre = weights @ offsets / weights.sum(1, keepdim=True)
     return Localisations(
         frame=frame.cpu().numpy() + first_frame,

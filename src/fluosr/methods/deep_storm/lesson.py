@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -71,10 +72,10 @@ def lesson_of(
         return made.model.packed(record)
 
     def record(made: LearntDeepStorm) -> dict[str, Any]:
-        return {"held_out_loss": made.curve}
+        return {"held_out_loss": [value if math.isfinite(value) else None for value in made.curve]}
 
     def kept(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
-        return f"{int(states[STAGE]['iteration'])} steps of training"
+        return f"{int(states[STAGE]['iteration']) if STAGE in states else 0} steps of training"
 
     facts = {"instrument": asdict(instrument), "parameters": parameters.model_dump()}
     return Lesson(KIND, facts, learn, files, record, kept)

@@ -27,11 +27,14 @@ class DeepStormMaker(ImageMaker):
     Args:
         movie: corrected frames.
         model: trained for them.
+        name: of the model, as the user gave it.
         threshold: of a peak, molecules.
         device: where to compute.
     """
 
-    def __init__(self, movie: CorrectedMovie, model: TrainedDeepStorm, threshold: float, device: str) -> None:
+    def __init__(
+        self, movie: CorrectedMovie, model: TrainedDeepStorm, name: str, threshold: float, device: str
+    ) -> None:
         super().__init__()
         self._network, self._device, self._threshold = model.network.to(device), device, threshold
         self._factor = model.instrument.factor
@@ -41,8 +44,8 @@ class DeepStormMaker(ImageMaker):
         self._sum = np.zeros((height * self._factor, width * self._factor))
         self._batch = max(1, BATCH_PIXELS // self._sum.size)
         self._count = 0
-        self._found = self.localisations = Localisations.none()
-        self.chosen = {"threshold": threshold}
+        self._found: list[Localisations] = []
+        self.choices["model"] = {"value": name, "why": f"trained before; its files' fingerprint is {model.fingerprint}"}
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`."""
@@ -52,13 +55,18 @@ class DeepStormMaker(ImageMaker):
                 maps = self._network(prepared(part, self._factor)).clamp_min(0.0)
             self._sum += maps.sum(0, dtype=torch.float64).cpu().numpy()
             found = peaks(maps, HEIGHT * self._threshold, self._fine_nm)
-            placed = Localisations(np.asarray(numbers)[start + found.frame], found.x_nm, found.y_nm)
-            self._found = self.localisations = Localisations.joined([self._found, placed])
+            self._found.append(Localisations(np.asarray(numbers)[start + found.frame], found.x_nm, found.y_nm))
         self._count += len(frames)
+
+    @property
+    def molecules(self) -> Localisations:
+        """All that were found so far."""
+        self._found = [Localisations.joined(self._found)]
+        return self._found[0]
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ImageMaker`."""
-        columns = [np.asarray(getattr(self._found, item.name), float) for item in fields(Localisations)]
+        columns = [np.asarray(getattr(self.molecules, item.name), float) for item in fields(Localisations)]
         counts = {"count": np.array(self._count), "model": self._fingerprint}
         return counts | {"sum": self._sum, "molecules": np.stack(columns)}
 
@@ -73,10 +81,12 @@ class DeepStormMaker(ImageMaker):
                 "the stopped run used another model of this name: resuming would mix two. Run without --resume."
             )
         self._count, self._sum = int(state["count"]), state["sum"].copy()
-        self._found = self.localisations = Localisations(*state["molecules"].copy())
+        names = [item.name for item in fields(Localisations)]
+        self._found = [Localisations(**dict(zip(names, state["molecules"].copy(), strict=True)))]
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) molecules per fine pixel and frame."""
+        self.localisations = self.molecules
         return self._sum / (HEIGHT * max(1, self._count))
 
     def image_so_far(self) -> np.ndarray | None:

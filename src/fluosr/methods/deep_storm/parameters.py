@@ -24,13 +24,13 @@ class DeepStormParameters(MovieParameters):
 class DeepStormTraining(MethodParameters):
     """What the examples show, and how long the network learns from them."""
 
-    least_density: float = Field(0.5, gt=0, description="of active molecules in an example, per um2 and frame")
-    most_density: float = Field(6.0, gt=0, description="the same, at the most; an example has one density between")
-    photons: float = Field(1000.0, gt=0, description="of a molecule in a frame, on average")
-    photon_spread: float = Field(0.3, ge=0, description="standard deviation over mean of the photons, lognormal")
-    least_background: float = Field(1.0, ge=0, description="photons per camera pixel")
-    most_background: float = Field(20.0, ge=0, description="photons per camera pixel, at the most")
-    read_noise: float = Field(1.0, ge=0, description="of the camera, electrons rms")
+    least_density: float = Field(0.5, gt=0, le=1e4, description="of active molecules in an example, per um2 and frame")
+    most_density: float = Field(6.0, gt=0, le=1e4, description="the same, at most; an example has one density between")
+    photons: float = Field(1000.0, gt=0, le=1e7, description="of a molecule in a frame, on average")
+    photon_spread: float = Field(0.3, ge=0, le=10, description="standard deviation over mean of the photons, lognormal")
+    least_background: float = Field(1.0, ge=0, le=1e6, description="photons per camera pixel")
+    most_background: float = Field(20.0, ge=0, le=1e6, description="photons per camera pixel, at the most")
+    read_noise: float = Field(1.0, ge=0, le=1e4, description="of the camera, electrons rms")
     iterations: int = Field(2000, ge=1, le=10_000_000, description="training steps")
     batch: int = Field(8, ge=2, le=4096, description="examples per step, drawn anew at each")
     side_px: int = Field(26, ge=4, le=512, description="side of an example, camera pixels")
