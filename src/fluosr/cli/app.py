@@ -49,7 +49,7 @@ app = typer.Typer(
 )
 simulate_app = typer.Typer(help="Make movies of known samples.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
-train_app = typer.Typer(help="Train a learned method on pairs of frames and truth.", no_args_is_help=True)
+train_app = typer.Typer(help="Train a learned method for one microscope.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
