@@ -27,7 +27,7 @@ from fluosr.io.write import write_movie
 from fluosr.localisations import Localisations
 from fluosr.methods.base import MethodParameters, Run
 from fluosr.methods.registry import get_method
-from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, choose_device, run_to_folder
+from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, as_recorded, choose_device, run_to_folder
 from tests.commands import contents
 from tests.movies import CROSS, cross_movie, frames_of, light_of
 
@@ -221,6 +221,17 @@ def test_localisations_are_written_and_those_of_an_earlier_run_go(
     (tmp_path / LOCALISATIONS).write_text("mine")  # the record says that no run of ours left it
     run_with_molecules(tmp_path, monkeypatch, None)
     assert (tmp_path / LOCALISATIONS).read_text() == "mine"
+
+
+def test_localisations_of_a_part_are_placed_in_the_movie_that_was_recorded() -> None:
+    movie = cross_movie()
+    part = movie.select(frames=range(4, 20, 2), window=(3, 2, 8, 9)).select(frames=range(1, 5))
+    placed = as_recorded(Localisations([0, 3], [150.0, 10.0], [250.0, 20.0], photons=[7.0, 8.0]), part)
+    np.testing.assert_array_equal(placed.frame, [6, 12])
+    np.testing.assert_allclose(placed.x_nm, np.array([150.0, 10.0]) + 2 * movie.pixel_size_nm)
+    np.testing.assert_allclose(placed.y_nm, np.array([250.0, 20.0]) + 3 * movie.pixel_size_nm)
+    np.testing.assert_array_equal(placed.photons, [7.0, 8.0])
+    np.testing.assert_array_equal(part.photons(slice(3, 4))[0], movie.photons(slice(12, 13))[0][3:11, 2:11])
 
 
 def test_localisations_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:

@@ -182,6 +182,15 @@ class Acquisition:
         """(Y, X), camera pixels."""
         return self.frames.shape[1:]
 
+    @property
+    def recorded(self) -> tuple[np.ndarray, tuple[int, int]]:
+        """(T,) the frames' numbers in the movie as it was recorded, and (y, x) of the field's first pixel there."""
+        numbers, y, x, source = np.arange(self.n_frames), 0, 0, self.frames
+        while isinstance(source, FrameSelection):
+            numbers = np.asarray(source.frames)[numbers]
+            y, x, source = y + source.window[0], x + source.window[1], source.source
+        return numbers, (y, x)
+
     def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """The movie once through, a bounded number of bytes at a time.
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from fluosr.errors import OutputError, UsageError
 from fluosr.io.lock import only_run_in
 from fluosr.io.thunderstorm import write_csv
 from fluosr.io.write import make_folder, write_json, write_ome_tiff, write_tiff
+from fluosr.localisations import Localisations
 from fluosr.machine import peak_memory_mb
 from fluosr.methods.base import Method, MethodParameters, Run
 from fluosr.methods.registry import DEFAULT_METHOD, get_method
@@ -248,7 +249,7 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
     write_tiff(output / "background.tif", made.background, pixel)
     write_tiff(output / "mean.tif", made.mean, pixel)
     if made.localisations is not None:
-        write_csv(output / LOCALISATIONS, made.localisations)
+        write_csv(output / LOCALISATIONS, as_recorded(made.localisations, acquisition))
     if make_report:
         write_report(output / "report.html", made, acquisition, quality=result.quality, run=result.record)
     for name, image in made.maps.items():
@@ -262,6 +263,13 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
             (output / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot delete {output / name} of an earlier run: {error.strerror}.") from error
+
+
+def as_recorded(table: Localisations, acquisition: Acquisition) -> Localisations:
+    """Molecules of a crop or of some frames, placed in the movie that they were cut out of."""
+    numbers, (y, x) = acquisition.recorded
+    pixel = acquisition.pixel_size_nm
+    return replace(table, frame=numbers[table.frame], x_nm=table.x_nm + x * pixel, y_nm=table.y_nm + y * pixel)
 
 
 def remove_result(folder: Path) -> None:

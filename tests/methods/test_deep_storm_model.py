@@ -74,6 +74,10 @@ def resave(model: Path, tensors: dict[str, torch.Tensor]) -> None:
         (lambda m: change(model_paths(m)[0], filters=3), "another network"),
         (lambda m: change(model_paths(m)[0], filters=-3), "architecture"),
         (lambda m: change(model_paths(m)[0], instrument={"psf": 1}), "architecture"),
+        (
+            lambda m: change(model_paths(m)[0], instrument=vars(Instrument(100.0, 320.0, 2)) | {"factor": 0}),
+            "the factor at least 1",
+        ),
         (lambda m: model_paths(m)[1].write_bytes(b"pickle"), "damaged, or they belong"),
         (lambda m: resave(m, {"layers": torch.ones(2)}), "another network"),
         (
@@ -127,6 +131,19 @@ def test_a_device_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such kind of device"):
         train_to_files(lesson, tmp_path / "new" / "model", device="nonsense")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_network_that_overflows_is_no_image() -> None:
+    loud = trained()
+    with torch.no_grad():
+        for value in loud.network.parameters():
+            value.mul_(1e30)
+    movie = movie_of(np.random.default_rng(0).poisson(9.0, (6, 16, 16)).astype(np.float32))
+    corrected = type("Movie", (), {"acquisition": movie, "field_shape": (16, 16)})()
+    maker = DeepStormMaker(corrected, loud, "loud", 0.2, "cpu")
+    maker.add(np.arange(6), movie.photons(slice(0, 6)))
+    with pytest.raises(ModelError, match="gives no numbers"):
+        maker.image(Run(), "image")
 
 
 def test_frames_in_parts_give_the_molecules_of_the_whole() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_variances_are_deconvolved_by_a_semi_blind_model(tmp_path: Path) -> None
     assert row[15:18].sum() < 0.3 * row[12:15].sum() and row[15:18].sum() < 0.3 * row[18:21].sum()
     with pytest.raises(UsageError, match="semi-blind"):
         fluosr.reconstruct(movie, "unfolded", model=options["model"])
+
+
+def test_a_read_noise_that_was_estimated_is_no_reason_to_refuse(model: Path) -> None:
+    frames = pair_of(30).frames.astype(np.uint16)
+    with pytest.raises(UsageError, match="read noise"):
+        fluosr.reconstruct(movie_of(frames, read_noise=30.0), "unfolded", model=str(model))
+    estimated = movie_of(frames, read_noise=None)
+    loud = replace(estimated.camera, read_noise_e=30.0)
+    assert fluosr.reconstruct(replace(estimated, camera=loud), "unfolded", model=str(model), halves=False).finished
+
+
+def test_divergences_of_frames_need_a_background(tmp_path: Path) -> None:
+    save_model(model_paths(tmp_path / "kl"), contents(network_of(data_term="kullback-leibler"), {}))
+    movie = movie_of(pair_of(5).frames.astype(np.uint16))
+    with pytest.raises(UsageError, match="needs a background above 0"):
+        fluosr.reconstruct(movie, "unfolded", model=str(tmp_path / "kl"), background=0.0)
 
 
 def test_a_stopped_run_is_not_taken_up_with_another_model(model: Path) -> None:

@@ -17,6 +17,7 @@ from fluosr.methods.lesson import Lesson, Made
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.progress import ProgressBar
 
+LEARNT_NOTHING = "Note: the training has made nothing better."
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="NAME", help="model to write: NAME.json and NAME.safetensors")
 ]
@@ -60,10 +61,12 @@ def unfolded(
 ) -> None:
     """Train the method `unfolded` for one microscope: its steps, its penalty, its threshold, if wished its PSF."""
     from fluosr.camera import Camera
+    from fluosr.io.localisations import check_pixel_size
     from fluosr.io.pairs import read_pairs
     from fluosr.methods.unfolded.lesson import lesson_of
     from fluosr.methods.unfolded.physics import Physics
 
+    check_pixel_size(pixel_size)
     parameters = _built("train unfolded", TrainingParameters, options)
     physics = Physics(
         fwhm_nm=fwhm,
@@ -78,6 +81,8 @@ def unfolded(
     made, files = _trained(lesson, output, seed, device, resume)
     for name, curve in made.history.items():
         typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after")
+    if made.best_round == 0:
+        typer.echo(f"{LEARNT_NOTHING} The start is what is kept: more --rounds or other pairs may help.", err=True)
     numbers, fwhm_nm = made.network.in_the_papers_numbers(), made.network.fwhm_nm
     rounds = len(made.history["loss"]) - 1
     found = f"lambda {numbers['lambda']:.4g}, tau {numbers['tau_photons']:.4g} photons, FWHM {fwhm_nm:.4g} nm"
@@ -104,6 +109,8 @@ def deep_storm(
     lesson = lesson_of(pixel_size, fwhm, factor, _built("train deep-storm", DeepStormTraining, options))
     made, files = _trained(lesson, output, seed, device, resume)
     typer.echo(f"held-out loss: {made.curve[0]:.4g} at first, {min(made.curve):.4g} at its lowest")
+    if min(made.curve) == made.curve[0]:
+        typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 
 

@@ -114,6 +114,8 @@ def _check_range(brightest_adu: float) -> None:
 
 
 def _check_room(path: Path, n_frames: int, field_shape: tuple[int, int]) -> None:
+    if not path.name or path.is_dir():
+        raise UsageError(f"--output {path} is a folder; name the movie to write, such as {path / 'movie.tif'}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free

@@ -75,6 +75,9 @@ def _read(path: Path, text: TextIO, first_frame: int) -> Localisations:
             f"{path} has no column {' nor '.join(map(repr, absent))}; its first line is {head.strip()[:120]!r}. A "
             "table of localisations begins with a line of names, among them frame, x [nm] and y [nm] (or x_nm, y_nm)."
         )
+    twice = [names[place] for place in places.values() if names.count(names[place]) > 1]
+    if twice:
+        raise ImageReadError(f"{path} has two columns named {twice[0]!r}; which of them is meant? Remove the other.")
     reader = csv.reader(text, delimiter=parted_by)
     parts: list[Localisations] = []
     while True:
@@ -84,7 +87,14 @@ def _read(path: Path, text: TextIO, first_frame: int) -> Localisations:
             raise ImageReadError(f"{path}, line {reader.line_num + 1}: {error}; it is no table of numbers.") from error
         if not rows:
             return Localisations.joined(parts)
-        parts.append(_part(path, [row for row in rows if row[1]], places, first_frame))
+        rows = [row for row in rows if row[1]]
+        for line, row in rows:
+            if len(row) < len(names) or any(cell.strip() for cell in row[len(names) :]):
+                raise ImageReadError(
+                    f"{path}, line {line}: {len(row)} values, where the first line names {len(names)} columns. Decimal "
+                    "commas in a table that commas divide do that, or a file that was cut short."
+                )
+        parts.append(_part(path, rows, places, first_frame))
 
 
 def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, int], first_frame: int) -> Localisations:
@@ -113,11 +123,6 @@ def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, in
 
 
 def _number(path: Path, line: int, row: Sequence[str], column: str, place: int) -> float:
-    if place >= len(row):
-        raise ImageReadError(
-            f"{path}, line {line}: only {len(row)} values, and {HEADS[column][0]} is number {place + 1}; it is cut "
-            "short or damaged."
-        )
     if not row[place].strip() and column not in NEEDED:
         return float("nan")
     try:

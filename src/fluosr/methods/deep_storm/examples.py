@@ -43,6 +43,11 @@ class Instrument:
     read_noise_e: float = 1.0
 
     def __post_init__(self) -> None:
+        if not (1.0 <= self.pixel_size_nm <= self.fwhm_nm and self.factor >= 1 and math.isfinite(self.fwhm_nm)):
+            raise UsageError(
+                f"pixels of {self.pixel_size_nm:.4g} nm, a FWHM of {self.fwhm_nm:.4g} nm, a factor of {self.factor}: "
+                "lengths are in nanometres, the FWHM is at least a pixel, and the factor at least 1."
+            )
         for name, (least, most), lowest in (
             ("density_per_um2", self.density_per_um2, 1e-6),
             ("background_photons", self.background_photons, 0.0),

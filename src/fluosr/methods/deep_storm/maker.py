@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fluosr.corrections.movie import CorrectedMovie
-from fluosr.errors import CheckpointError
+from fluosr.errors import CheckpointError, ModelError
 from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.deep_storm.heatmap import HEIGHT, peaks, prepared
@@ -87,6 +87,10 @@ class DeepStormMaker(ImageMaker):
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) molecules per fine pixel and frame."""
         self.localisations = self.molecules
+        if not np.isfinite(self._sum).all():
+            raise ModelError(f"the network of {self.choices['model']['value']} gives no numbers; train it anew.")
+        if not len(self.localisations):
+            self.warnings = ["No peak of any map reaches the threshold: the table of molecules is empty."]
         return self._sum / (HEIGHT * max(1, self._count))
 
     def image_so_far(self) -> np.ndarray | None:

@@ -30,11 +30,18 @@ def fitting_model(acquisition: Acquisition, parameters: UnfoldedParameters) -> t
             f"unfolded's models know a Gaussian PSF only; give --fwhm {acquisition.psf.fwhm_nm:.0f} instead of the PSF."
         )
     network, fingerprint = load_model(parameters.model)
+    if network.physics.data_term == "kullback-leibler" and parameters.background == 0:
+        raise UsageError(
+            "this model compares frames by the Kullback-Leibler divergence, which needs a background above 0: leave "
+            "--background out to have it estimated."
+        )
+    known = dict(acquisition.camera.certainty).get("read_noise_e", "given").startswith("given")
     data = Physics(
         fwhm_nm=acquisition.psf.fwhm_nm,
         pixel_size_nm=acquisition.pixel_size_nm,
         factor=parameters.factor or network.physics.factor,
-        read_noise_e=acquisition.camera.read_noise_e,
+        # A read noise that was only estimated is no reason to refuse.
+        read_noise_e=acquisition.camera.read_noise_e if known else network.physics.read_noise_e,
         semi_blind=parameters.semi_blind,
     )
     said = network.physics.differences(data, network.fwhm_nm)
