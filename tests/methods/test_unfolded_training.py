@@ -205,7 +205,10 @@ def test_the_level_of_detection_is_the_one_at_which_patches_are_the_molecules() 
     assert 0.05 < level < 0.5
     assert patches_found(images, truth, 0.07 * half) == 2.0
     assert pixels_found(images, truth, 0.07 * half) == pytest.approx(2 / 3 + 1)  # a pixel beside one of two is too many
-    assert best_level(network, [(images, np.zeros_like(truth))]) == pytest.approx(LEVELS[0])
+    empty = np.zeros_like(truth)
+    assert patches_found(empty, empty, half) == pixels_found(empty, empty, half) == 2.0  # nothing there, nothing found
+    assert patches_found(images, empty, 0.07 * half) == pixels_found(images, empty, 0.07 * half) == 0.0
+    assert best_level(network, [(images, empty)]) == LEVELS[LEVELS >= 0.5][0]  # above all light
 
 
 def test_far_places_and_second_patches_are_no_molecules() -> None:

@@ -312,8 +312,9 @@ class _OuterProblem:
         """What a batch's images are judged by, summed, less being better: places missed or made up, or the loss.
 
         The loss of places counts a pixel beside a true one as much as one anywhere: in crowded frames its minimum is
-        near an empty image. The Jaccard index of the paper's tables has no slope, but can choose between candidates.
-        It forgives places that are near, and with them a wrong width of the PSF: where that is learnt the loss judges.
+        near an empty image. A Jaccard index has no slope, but can choose between candidates: that of
+        :func:`pixels_found`. It forgives places that are near, and with them a wrong width of the PSF: where that is
+        learnt the loss judges.
         """
         if self.by_loss:
             return float(loss_of(self._network, images, truth, self._kind).double().sum())
