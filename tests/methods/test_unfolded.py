@@ -16,7 +16,15 @@ import torch
 
 import fluosr
 from fluosr.camera import Camera
-from fluosr.errors import CheckpointError, FluosrError, ImageReadError, ModelError, OutputError, UsageError
+from fluosr.errors import (
+    CheckpointError,
+    FluosrError,
+    ImageReadError,
+    ModelError,
+    OutputError,
+    ReconstructionInterrupted,
+    UsageError,
+)
 from fluosr.io.localisations import read_localisations, write_localisations
 from fluosr.io.pairs import read_pairs
 from fluosr.learning import save_model, train_to_files
@@ -26,7 +34,7 @@ from fluosr.methods.unfolded.lesson import lesson_of
 from fluosr.methods.unfolded.model_file import contents, load_model
 from fluosr.methods.unfolded.molecules import molecules_in
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
-from fluosr.methods.unfolded.training import silver_steps
+from fluosr.methods.unfolded.training import CHOOSING, STAGE, silver_steps
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from tests import commands
 from tests.methods.unfolded_pairs import FACTOR, pair_of, physics_of, written
@@ -294,11 +302,12 @@ def training(folder: Path, **options: Any) -> Any:
     return train_to_files(lesson_of([pair_of(3)], physics_of(), parameters), folder / "model", device="cpu", **options)
 
 
-def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "rounds"), [(CHOOSING, 0), (STAGE, 1)])
+def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path, stage: str, rounds: int) -> None:
     _, whole = training(tmp_path / "whole")
     run = Run()
-    run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", True)
-    with pytest.raises(FluosrError, match="--resume"):
+    run.on_progress = lambda now, done, total: setattr(run, "stop_requested", now == stage)
+    with pytest.raises(ReconstructionInterrupted, match=f"^{rounds} rounds of training are kept.*--resume"):
         training(tmp_path / "broken", run=run)
     assert not (tmp_path / "broken" / "model.json").exists()
     with pytest.raises(CheckpointError, match="seed"):
