@@ -157,7 +157,7 @@ def silver_steps(count: int) -> torch.Tensor:
     """(K,) float64 steps 1 + rho^(nu(k) - 1), k = 1 ... K: rho = 1 + sqrt(2), and 2^nu(k) is what divides k.
 
     Most are short and few are very long: what the long ones amplify the short ones take away. 2^n - 1 of them go best
-    together. With the inertia of this algorithm they lead much further than as many even steps.
+    together.
 
     Source: Altschuler and Parrilo 2024, Acceleration by stepsize hedging II, Mathematical Programming.
     """
