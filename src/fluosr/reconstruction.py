@@ -40,7 +40,8 @@ class Reconstruction:
         photometric: the image is in photons by the method's own model. Otherwise its unit was the method's own and it
             was scaled to the mean frame: how bright a structure is says less than where it is.
         history: named curves over the iterations, for the report.
-        choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}.
+        choices: how automatic values were chosen: name -> {"value", "why", optional "x", "y" curve}. "given" marks
+            what was asked for, and stands here for its "why".
         warnings: what the reader should know, in plain words.
         citations: BibTeX entries of what was used.
         finished: False when the run was stopped early.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,29 @@ import torch
 
 import fluosr
 from fluosr.camera import Camera
-from fluosr.errors import CheckpointError, FluosrError, ImageReadError, ModelError, OutputError, UsageError
+from fluosr.corrections.movie import correct
+from fluosr.errors import (
+    CheckpointError,
+    FluosrError,
+    ImageReadError,
+    ModelError,
+    OutputError,
+    ReconstructionInterrupted,
+    UsageError,
+)
 from fluosr.io.localisations import read_localisations, write_localisations
 from fluosr.io.pairs import read_pairs
 from fluosr.learning import save_model, train_to_files
+from fluosr.localisations import Localisations
 from fluosr.methods.base import Run, build_parameters
 from fluosr.methods.trained_model import model_paths
+from fluosr.methods.unfolded import METHOD, maker
 from fluosr.methods.unfolded.lesson import lesson_of
 from fluosr.methods.unfolded.model_file import contents, load_model
 from fluosr.methods.unfolded.molecules import molecules_in
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
-from fluosr.methods.unfolded.training import silver_steps
+from fluosr.methods.unfolded.parameters import UnfoldedParameters
+from fluosr.methods.unfolded.training import CHOOSING, STAGE, silver_steps
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from tests import commands
 from tests.methods.unfolded_pairs import FACTOR, pair_of, physics_of, written
@@ -155,7 +167,39 @@ def test_molecules_are_found_where_they_are(model: Path) -> None:
         assert rows.background[brightest] == pytest.approx(10.0 + number, abs=2.5)
         assert len(rows) <= 3
     assert found.maps["molecules_per_pixel"].sum() == len(table)
-    assert found.parameters["fwhm_nm"] == pytest.approx(300.0)
+
+
+def test_the_record_says_which_model_and_its_numbers(model: Path) -> None:
+    movie = movie_of(pair_of(4).frames.astype(np.uint16))
+    found = fluosr.reconstruct(movie, "unfolded", model=str(model), halves=False)
+    network, fingerprint = load_model(model)
+    assert found.choices["model"]["value"] == str(model) and fingerprint in str(found.choices["model"]["why"])
+    assert found.choices["fwhm_nm"]["value"] == pytest.approx(300.0)
+    for name, value in network.in_the_papers_numbers().items():
+        assert found.choices[name]["value"] == value
+    assert METHOD.build(**found.parameters).model_dump() == found.parameters
+
+
+def test_tables_of_batches_are_joined_only_when_asked_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = correct(movie_of(pair_of(9).frames.astype(np.uint16)), drift=False, bleaching=False, bad_pixels=False)
+    parameters = UnfoldedParameters(model=str(model))
+    joined, join = [], Localisations.joined
+    monkeypatch.setattr(Localisations, "joined", lambda tables: joined.append(len(tables)) or join(tables))
+    monkeypatch.setattr(maker, "BATCH_PIXELS", 1)  # a frame at a time
+    made = [maker.UnfoldedMaker(movie, *load_model(model), parameters, "cpu") for _ in range(3)]
+    for numbers, frames in movie.chunks():
+        made[0].add(numbers, frames)
+        made[1].add(numbers[:4], frames[:4])
+        made[2].restore(made[1].state())
+        made[2].add(numbers[4:], frames[4:])
+    assert joined == [4]
+    for one in (made[0], made[2]):
+        one.image(Run(), "image")
+    assert joined == [4, 9, 6]
+    whole, resumed = (one.localisations for one in (made[0], made[2]))
+    assert whole is not None and resumed is not None and len(whole) > 9
+    for column in fields(Localisations):
+        np.testing.assert_array_equal(getattr(whole, column.name), getattr(resumed, column.name))
 
 
 def test_connected_pixels_are_one_molecule_at_their_middle() -> None:
@@ -311,11 +355,12 @@ def training(folder: Path, **options: Any) -> Any:
     return train_to_files(lesson_of([pair_of(3)], physics_of(), parameters), folder / "model", device="cpu", **options)
 
 
-def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "rounds"), [(CHOOSING, 0), (STAGE, 1)])
+def test_a_stopped_training_is_kept_and_resumed_to_the_same_files(tmp_path: Path, stage: str, rounds: int) -> None:
     _, whole = training(tmp_path / "whole")
     run = Run()
-    run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", True)
-    with pytest.raises(FluosrError, match="--resume"):
+    run.on_progress = lambda now, done, total: setattr(run, "stop_requested", now == stage)
+    with pytest.raises(ReconstructionInterrupted, match=f"^{rounds} rounds of training are kept.*--resume"):
         training(tmp_path / "broken", run=run)
     assert not (tmp_path / "broken" / "model.json").exists()
     with pytest.raises(CheckpointError, match="seed"):

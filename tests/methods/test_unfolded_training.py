@@ -10,11 +10,13 @@ import torch
 
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run, StopRequested, build_parameters
+from fluosr.methods.unfolded import training
 from fluosr.methods.unfolded.background import background_levels
 from fluosr.methods.unfolded.detection import LEVELS, _met, best_level, patches_found, pixels_found
+from fluosr.methods.unfolded.losses import loss_of
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
 from fluosr.methods.unfolded.pairs import Pair, batches_of, examples_of, units_of
-from fluosr.methods.unfolded.training import Trained, silver_steps, train
+from fluosr.methods.unfolded.training import CHOOSING, STAGE, Trained, silver_steps, train
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from tests.methods.unfolded_pairs import BACKGROUND, FACTOR, FIELD, pair_of, physics_of
 
@@ -89,7 +91,11 @@ def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(
         kept.update({stage: {n: v.clone() for n, v in named.items()} for stage, named in states.items()})
 
     run = Run(on_checkpoint=save)
-    run.on_progress = lambda stage, done, total: setattr(run, "stop_requested", done >= stop - 1)
+
+    def stop_then(stage: str, done: int, total: int) -> None:
+        run.stop_requested = stage == STAGE and done >= stop - 1
+
+    run.on_progress = stop_then
     with pytest.raises(StopRequested):
         trained(run, **options)
     assert len(kept["training"]["losses"]) == stop + 1
@@ -97,6 +103,61 @@ def test_a_training_stopped_and_taken_up_again_equals_one_that_was_not(
     assert resumed.history == whole.history and resumed.best_round == whole.best_round
     for one, two in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert one.detach().numpy().tobytes() == two.detach().numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"first_step": None, "data_term": "kullback-leibler"},
+        {"first_sparsity": 0.02, "learn_fwhm": True},
+        {"first_step": None, "learn_fwhm": True, "first_threshold": 0.3},
+    ],
+)
+def test_the_search_for_a_start_tells_how_far_it_is(options: dict[str, Any]) -> None:
+    told: list[tuple[int, int]] = []
+    run = Run(on_progress=lambda stage, done, total: told.append((done, total)) if stage == CHOOSING else None)
+    trained(run, count=1, iterations=3, rounds=1, **options)
+    assert told and told == [(number, len(told)) for number in range(1, len(told) + 1)]
+
+
+def test_the_search_for_a_start_stops_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, judged = Run(), []
+
+    def judge(outer: Any, images: torch.Tensor, truth: torch.Tensor) -> float:
+        run.stop_requested = True
+        judged.append(len(images))
+        return 0.0
+
+    monkeypatch.setattr(training._OuterProblem, "judged", judge)
+    with pytest.raises(StopRequested):
+        trained(run, count=4, batch=1, validation_share=0.0, first_threshold=0.3)
+    assert judged == [1] and not run.states
+
+
+@pytest.mark.parametrize(("data_term", "highest"), [("least-squares", 1.0), ("kullback-leibler", 1.62)])
+def test_the_search_for_a_start_goes_as_far_as_the_penalty_may(
+    monkeypatch: pytest.MonkeyPatch, data_term: str, highest: float
+) -> None:
+    """An image of photons on little background is empty only far above the bound of least squares."""
+    tried = []
+
+    def starts(outer: Any, search: Any, parameters: Any, sparsities: Any, steps: Any, width: float) -> list[Any]:
+        tried.extend(sparsities)
+        return [training._Start(-value, value, 0.2, steps, width) for value in sparsities]
+
+    monkeypatch.setattr(training, "SPARSITIES", (0.9,))
+    monkeypatch.setattr(training, "FINER", ((1.8,),))
+    monkeypatch.setattr(training._OuterProblem, "_starts", starts)
+    trained(count=1, iterations=2, rounds=1, data_term=data_term)
+    assert max(tried) == pytest.approx(highest)
+
+
+@pytest.mark.parametrize("optimiser", ["sgp", "adam"])
+def test_a_loss_without_gradient_is_said(monkeypatch: pytest.MonkeyPatch, optimiser: str) -> None:
+    monkeypatch.setattr(training, "loss_of", lambda *given: loss_of(*given) * torch.nan)
+    with pytest.raises(UsageError, match=r"diverges.*--learning-rate"):
+        trained(optimiser=optimiser, count=1, rounds=1)
 
 
 def test_training_stops_when_what_was_kept_aside_gains_no_more() -> None:
@@ -205,7 +266,10 @@ def test_the_level_of_detection_is_the_one_at_which_patches_are_the_molecules() 
     assert 0.05 < level < 0.5
     assert patches_found(images, truth, 0.07 * half) == 2.0
     assert pixels_found(images, truth, 0.07 * half) == pytest.approx(2 / 3 + 1)  # a pixel beside one of two is too many
-    assert best_level(network, [(images, np.zeros_like(truth))]) == pytest.approx(LEVELS[0])
+    empty = np.zeros_like(truth)
+    assert patches_found(empty, empty, half) == pixels_found(empty, empty, half) == 2.0  # nothing there, nothing found
+    assert patches_found(images, empty, 0.07 * half) == pixels_found(images, empty, 0.07 * half) == 0.0
+    assert best_level(network, [(images, empty)]) == LEVELS[LEVELS >= 0.5][0]  # above all light
 
 
 def test_far_places_and_second_patches_are_no_molecules() -> None:

@@ -234,6 +234,14 @@ def test_one_iteration_and_one_trial():
     render(made)
 
 
+def test_what_was_given_is_not_said_to_be_chosen():
+    for given in (True, False):
+        choice = {"value": "mine", "why": "its fingerprint is 0123", "given": given}
+        _, parsed = render(reconstruction(parameters={"model": "mine"}, choices={"model": choice}))
+        assert "its fingerprint is 0123" in parsed.text
+        assert ("chosen automatically, see above" in parsed.text) == (not given)
+
+
 def test_many_curves_are_bounded():
     _, parsed = render(reconstruction(history={f"curve {i}": [1.0, 2.0] for i in range(40)}))
     assert "28 more curves" in parsed.text

@@ -17,7 +17,7 @@ class ImageMaker(ABC):
 
     Attributes:
         history: named curves over the iterations, for the report.
-        choices: how automatic values were chosen; see :class:`Reconstruction`.
+        choices: how automatic values were chosen, and what a model brought with it; see :class:`Reconstruction`.
         warnings: plain words.
         chosen: parameters with the values used, where these were automatic.
         background, expected: (Y, X) photons, set by :meth:`image` by methods whose image is in photons; None for

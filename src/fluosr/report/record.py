@@ -19,7 +19,8 @@ def parameters(reconstruction: Reconstruction, acquisition: Acquisition) -> str:
     """Every parameter with its value, its unit and where it came from."""
     rows: list[tuple[str, ...]] = [("Method", "")]
     for name, value in flat(reconstruction.parameters):
-        source = "chosen automatically, see above" if name in reconstruction.choices else "given or default"
+        chosen = name in reconstruction.choices and not reconstruction.choices[name].get("given")
+        source = "chosen automatically, see above" if chosen else "given or default"
         rows.append((name, value_text(value), unit(name), source))
     rows.append(("Movie", ""))
     ny, nx = acquisition.field_shape

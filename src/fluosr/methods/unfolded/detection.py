@@ -27,6 +27,9 @@ def best_level(network: UnfoldedGradient, images: list[tuple[np.ndarray, np.ndar
 def pixels_found(images: np.ndarray, truth: np.ndarray, level: float) -> float:
     """Sum over the images of the Jaccard index TP / (TP + FN + FP) of single pixels above a level.
 
+    True positives are as many as can be paired one to one within the radius; the paper pairs the closest first, which
+    may be fewer. An image where nothing is and nothing was found counts 1.
+
     Args:
         images, truth: (B, L Y, L X).
         level: photons per fine pixel.
@@ -47,8 +50,10 @@ def patches_found(images: np.ndarray, truth: np.ndarray, level: float) -> float:
 
 
 def _jaccard(found: np.ndarray, there: np.ndarray) -> float:
+    if not len(found) and not len(there):
+        return 1.0
     met = _met(found, there)
-    return met / max(1, len(found) + len(there) - met)
+    return met / (len(found) + len(there) - met)
 
 
 def _met(found: np.ndarray, there: np.ndarray) -> int:

@@ -47,7 +47,8 @@ def lesson_of(pairs: list[Pair], physics: Physics, parameters: TrainingParameter
         }
 
     def kept(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
-        return f"{len(states[STAGE]['losses']) - 1} rounds of training"
+        done = len(states[STAGE]["losses"]) - 1 if STAGE in states else 0  # none while a start is being chosen
+        return f"{done} rounds of training"
 
     facts = {"parameters": parameters.model_dump(), "physics": physics.describe(), "pairs": fingerprint}
     return Lesson(KIND, facts, learn, files, record, kept)

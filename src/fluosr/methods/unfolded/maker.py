@@ -48,15 +48,18 @@ class UnfoldedMaker(ImageMaker):
         background = parameters.background
         self._background = network.physics.background_photons if background is None else background
         self._fingerprint = np.frombuffer(bytes.fromhex(fingerprint), np.uint8)
-        self.chosen = {"fwhm_nm": network.fwhm_nm, "detection_photons": network.detection_photons}
-        self.chosen |= network.in_the_papers_numbers()
+        self._parts: list[Localisations] = []  # tables of the batches so far, joined when they are asked for
+        learned = {"fwhm_nm": network.fwhm_nm, "detection_photons": network.detection_photons}
+        learned |= network.in_the_papers_numbers()
+        self.choices = {name: {"value": value, "why": "of the model"} for name, value in learned.items()}
+        why = f"given; its files have the fingerprint {fingerprint}"
+        self.choices["model"] = {"value": parameters.model, "why": why, "given": True}
         grid = grid_for(network.physics, movie.field_shape)
         self._batch = max(1, BATCH_PIXELS // (grid.shape[0] * grid.shape[1]))
         self._sum = np.zeros(grid.fine_field_shape)
         self._first = np.zeros(movie.field_shape, np.float32)
         self._moments = np.zeros((2, *movie.field_shape))
         self._count = 0
-        self.localisations = None if network.physics.semi_blind else Localisations.none()
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`."""
@@ -79,8 +82,11 @@ class UnfoldedMaker(ImageMaker):
         self._sum += images.sum(0, dtype=np.float64)
         level = self._network.detection_photons
         found = molecules_in(images, np.asarray(numbers), background, level, self._fine_nm)
-        assert self.localisations is not None
-        self.localisations = Localisations.joined([self.localisations, found])
+        self._parts.append(found)
+
+    def _molecules(self) -> Localisations:
+        self._parts = [Localisations.joined(self._parts)]
+        return self._parts[0]
 
     def _images(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, L Y, L X) images of (B, Y, X) frames, and the (B,) backgrounds assumed.
@@ -103,10 +109,11 @@ class UnfoldedMaker(ImageMaker):
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ImageMaker`."""
         state = {"count": np.array(self._count), "model": self._fingerprint}
-        if self.localisations is None:
+        if self._network.physics.semi_blind:
             return state | {"moments": self._moments, "first": self._first}
-        columns = {f.name: np.asarray(getattr(self.localisations, f.name), float) for f in fields(Localisations)}
-        return state | {"sum": self._sum, "molecules": np.stack(list(columns.values()))}
+        molecules = self._molecules()
+        columns = [np.asarray(getattr(molecules, f.name), float) for f in fields(Localisations)]
+        return state | {"sum": self._sum, "molecules": np.stack(columns)}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """See :class:`ImageMaker`.
@@ -119,16 +126,17 @@ class UnfoldedMaker(ImageMaker):
                 "the stopped run used another model of this name: resuming would mix two. Run without --resume."
             )
         self._count = int(state["count"])
-        if self.localisations is None:
+        if self._network.physics.semi_blind:
             self._moments, self._first = state["moments"].copy(), state["first"].copy()
             return
         self._sum = state["sum"].copy()
         names = [f.name for f in fields(Localisations)]
-        self.localisations = Localisations(**dict(zip(names, state["molecules"].copy(), strict=True)))
+        self._parts = [Localisations(**dict(zip(names, state["molecules"].copy(), strict=True)))]
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) photons per fine pixel and frame; of a semi-blind model the emitters' variance."""
-        if self.localisations is not None:
+        if not self._network.physics.semi_blind:
+            self.localisations = self._molecules()
             counted = Localisations(self.localisations.frame, self.localisations.x_nm, self.localisations.y_nm)
             factor = self._network.physics.factor
             self.maps = {COUNTS: counted.rendered(self._field_shape, factor, factor * self._fine_nm)}
@@ -139,11 +147,11 @@ class UnfoldedMaker(ImageMaker):
 
     def image_so_far(self) -> np.ndarray | None:
         """The same from the frames there are; None where a variance would be of fewer than two."""
-        return self.image(Run(), "") if self._count >= (2 if self.localisations is None else 1) else None
+        return self.image(Run(), "") if self._count >= (2 if self._network.physics.semi_blind else 1) else None
 
     def solving_seconds(self) -> float:
         """Of a semi-blind model one image, which is tried on zeros."""
-        if self.localisations is not None:
+        if not self._network.physics.semi_blind:
             return 0.0
         started = time.perf_counter()
         self._images(np.zeros((1, *self._field_shape), np.float32))

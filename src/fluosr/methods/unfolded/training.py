@@ -25,7 +25,7 @@ from fluosr.methods.unfolded.physics import Physics
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.solvers.scaled_gradient_projection import ScaledGradientProjection, ScaledGradientState
 
-STAGE = "training"
+STAGE, CHOOSING = "training", "choosing a start"
 LEAST_VALUE = 1e-4  # of a weight, from which on its scale follows it
 FIRST_CHANGE = 0.2  # of any weight, that the first step of the projection method makes at the most
 ADAM_DECAY = (0.9, 0.999)
@@ -93,7 +93,7 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
         run: progress, stopping, checkpoints; its seed chooses what is kept aside and the order of batches.
 
     Raises:
-        UsageError: see :func:`units_of`.
+        UsageError: see :func:`units_of`; or the algorithm diverges, from every start or later on.
         StopRequested: the user asked to stop; ``run`` has kept the state.
     """
     learning, aside = _split(examples, parameters.validation_share, run)
@@ -103,7 +103,7 @@ def train(examples: list[Example], physics: Physics, parameters: TrainingParamet
     optimiser = _ByProjection(outer) if parameters.optimiser == "sgp" else _ByAdam(outer, parameters, run)
     kept = run.recall(STAGE)
     if kept is None:
-        outer.choose_start(parameters)
+        outer.choose_start(parameters, run)
         optimiser.start()
         progress = _Progress(optimiser.point, outer.fixed())
         _note(progress, outer, optimiser, aside)
@@ -157,7 +157,7 @@ def silver_steps(count: int) -> torch.Tensor:
     """(K,) float64 steps 1 + rho^(nu(k) - 1), k = 1 ... K: rho = 1 + sqrt(2), and 2^nu(k) is what divides k.
 
     Most are short and few are very long: what the long ones amplify the short ones take away. 2^n - 1 of them go best
-    together. With the inertia of this algorithm they lead much further than as many even steps.
+    together.
 
     Source: Altschuler and Parrilo 2024, Acceleration by stepsize hedging II, Mathematical Programming.
     """
@@ -185,6 +185,31 @@ class _Start:
     threshold: float
     steps: torch.Tensor
     width: float
+
+
+@dataclass
+class _Search:
+    """How far the search for a start is.
+
+    Args:
+        run: is told.
+        total: sparsities to try, with all steps and widths.
+        done: those that were tried.
+    """
+
+    run: Run
+    total: int
+    done: int = 0
+
+    def tell(self) -> None:
+        """One more was tried; a safe point.
+
+        Raises:
+            StopRequested: the user asked to stop.
+        """
+        self.done += 1
+        self.run.progress(CHOOSING, self.done, self.total)
+        self.run.check()
 
 
 class _OuterProblem:
@@ -243,10 +268,14 @@ class _OuterProblem:
         for weight, part in zip(self._weights, parts, strict=True):
             weight.data.copy_(part.view(weight.shape))
 
-    def choose_start(self, parameters: TrainingParameters) -> None:
+    def choose_start(self, parameters: TrainingParameters, run: Run) -> None:
         """Give lambda, tau and, where not given, steps and a width to be learnt their first values: the best of a few.
 
-        See :meth:`judged` for what is best.
+        See :meth:`judged` for what is best. Of a search that is stopped nothing is kept.
+
+        Raises:
+            UsageError: every start diverges.
+            StopRequested: the user asked to stop.
         """
         network = self._network
         sparsities = SPARSITIES if parameters.first_sparsity is None else (parameters.first_sparsity,)
@@ -256,19 +285,25 @@ class _OuterProblem:
             steps = [torch.full((count,), value, dtype=torch.float64) for value in EVEN_STEPS] + [silver_steps(count)]
         if parameters.first_step is None and network.physics.data_term == "kullback-leibler":
             steps = [scale * some for scale in STEP_SCALES for some in steps]
+        widths = STARTING_WIDTHS if network.width.requires_grad else ()
+        finer = FINER if parameters.first_sparsity is None else ()
+        finer_widths = FINER_WIDTHS if network.width.requires_grad else ()
+        highest = network.bounds()["sparsity"][1]
+        total = len(sparsities) * (len(steps) + len(widths)) + sum(map(len, (*finer, *finer_widths)))
+        search = _Search(run, total)
         with torch.no_grad():
-            found = [start for some in steps for start in self._starts(parameters, sparsities, some, 1.0)]
+            found = [start for some in steps for start in self._starts(search, parameters, sparsities, some, 1.0)]
             best = self._best(found)
-            if network.width.requires_grad:
-                found += [s for w in STARTING_WIDTHS for s in self._starts(parameters, sparsities, best.steps, w)]
+            if widths:
+                found += [s for w in widths for s in self._starts(search, parameters, sparsities, best.steps, w)]
                 best = self._best(found)
-            for factors in FINER if parameters.first_sparsity is None else ():
-                closer = [best.sparsity * factor for factor in factors if best.sparsity * factor <= 1.0]
-                found += self._starts(parameters, closer, best.steps, best.width)
+            for factors in finer:
+                closer = [min(best.sparsity * factor, highest) for factor in factors]
+                found += self._starts(search, parameters, closer, best.steps, best.width)
                 best = self._best(found)
-            for factors in FINER_WIDTHS if network.width.requires_grad else ():
+            for factors in finer_widths:
                 for width in [best.width * factor for factor in factors]:
-                    found += self._starts(parameters, [best.sparsity], best.steps, width)
+                    found += self._starts(search, parameters, [best.sparsity], best.steps, width)
                 best = self._best(found)
             network.sparsity.fill_(best.sparsity)
             network.threshold.fill_(best.threshold)
@@ -276,7 +311,12 @@ class _OuterProblem:
             network.steps.copy_(best.steps)
 
     def _starts(
-        self, parameters: TrainingParameters, sparsities: Sequence[float], steps: torch.Tensor, width: float
+        self,
+        search: _Search,
+        parameters: TrainingParameters,
+        sparsities: Sequence[float],
+        steps: torch.Tensor,
+        width: float,
     ) -> list[_Start]:
         """Every combination with the thresholds, and what it leads to; those that diverge are left out."""
         network = self._network
@@ -296,6 +336,8 @@ class _OuterProblem:
                 for number, threshold in enumerate(thresholds):
                     network.threshold.fill_(threshold)
                     worse[number] += self.judged(images, truth)
+                search.run.check()
+            search.tell()
             made += [
                 _Start(float(value), sparsity, threshold, steps, width)
                 for value, threshold in zip(worse, thresholds, strict=True)
@@ -312,8 +354,9 @@ class _OuterProblem:
         """What a batch's images are judged by, summed, less being better: places missed or made up, or the loss.
 
         The loss of places counts a pixel beside a true one as much as one anywhere: in crowded frames its minimum is
-        near an empty image. The Jaccard index of the paper's tables has no slope, but can choose between candidates.
-        It forgives places that are near, and with them a wrong width of the PSF: where that is learnt the loss judges.
+        near an empty image. A Jaccard index has no slope, but can choose between candidates: that of
+        :func:`pixels_found`. It forgives places that are near, and with them a wrong width of the PSF: where that is
+        learnt the loss judges.
         """
         if self.by_loss:
             return float(loss_of(self._network, images, truth, self._kind).double().sum())
@@ -364,6 +407,14 @@ class _OuterProblem:
         return max(least, sum(float(loss_of_nothing(e.truth[None], self._kind)) for e in examples))
 
 
+def _check_finite(gradient: torch.Tensor) -> None:
+    if not bool(gradient.isfinite().all()):
+        raise UsageError(
+            "training has come to steps with which the algorithm diverges: the loss has no gradient there. Give a "
+            "smaller --first-step; with Adam a smaller --learning-rate, or --optimiser sgp, which goes back by itself."
+        )
+
+
 class _ByProjection:
     """All examples at once, deterministic."""
 
@@ -376,6 +427,7 @@ class _ByProjection:
 
     def start(self) -> None:
         self._state = self._solver.start(self._outer.point)
+        _check_finite(self._state.gradient)
         moved = (self._outer.sizes(self._state.point) * self._state.gradient).abs().max()
         self._state.length = FIRST_CHANGE / max(float(moved), FIRST_CHANGE)
 
@@ -435,9 +487,10 @@ class _ByAdam:
         total = 0.0
         for batch in batches_of(shuffled, self._outer.batch):
             value, gradient = self._outer.value_and_gradient(self.point, batch)
+            _check_finite(gradient)
             total += value * len(batch) / len(shuffled)
             scale = self._outer.sizes(self.point)
-            slope = scale * torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
+            slope = scale * gradient
             self._count += 1
             keep_mean, keep_square = ADAM_DECAY
             self._mean = keep_mean * self._mean + (1 - keep_mean) * slope
