@@ -133,13 +133,18 @@ def test_a_device_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_network_that_overflows_is_no_image() -> None:
+def test_an_empty_table_is_told_and_a_network_that_overflows_is_no_image() -> None:
     loud = trained()
     with torch.no_grad():
         for value in loud.network.parameters():
             value.mul_(1e30)
     movie = movie_of(np.random.default_rng(0).poisson(9.0, (6, 16, 16)).astype(np.float32))
     corrected = type("Movie", (), {"acquisition": movie, "field_shape": (16, 16)})()
+    quiet = DeepStormMaker(corrected, trained(), "quiet", 10.0, "cpu")
+    quiet.add(np.arange(6), movie.photons(slice(0, 6)))
+    quiet.image(Run(), "image")
+    assert quiet.localisations is not None and not len(quiet.localisations)
+    assert "table of molecules is empty" in quiet.warnings[0]
     maker = DeepStormMaker(corrected, loud, "loud", 0.2, "cpu")
     maker.add(np.arange(6), movie.photons(slice(0, 6)))
     with pytest.raises(ModelError, match="gives no numbers"):

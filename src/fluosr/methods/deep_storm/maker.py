@@ -45,7 +45,8 @@ class DeepStormMaker(ImageMaker):
         self._batch = max(1, BATCH_PIXELS // self._sum.size)
         self._count = 0
         self._found: list[Localisations] = []
-        self.choices["model"] = {"value": name, "why": f"trained before; its files' fingerprint is {model.fingerprint}"}
+        why = f"given; its files have the fingerprint {model.fingerprint}"
+        self.choices["model"] = {"value": name, "why": why, "given": True}
 
     def add(self, numbers: np.ndarray, frames: np.ndarray) -> None:
         """See :class:`ImageMaker`."""

@@ -137,6 +137,8 @@ class UnfoldedMaker(ImageMaker):
         """(L Y, L X) photons per fine pixel and frame; of a semi-blind model the emitters' variance."""
         if not self._network.physics.semi_blind:
             self.localisations = self._molecules()
+            if not len(self.localisations):
+                self.warnings = ["No light of any frame reaches the model's level: the table of molecules is empty."]
             counted = Localisations(self.localisations.frame, self.localisations.x_nm, self.localisations.y_nm)
             factor = self._network.physics.factor
             self.maps = {COUNTS: counted.rendered(self._field_shape, factor, factor * self._fine_nm)}
