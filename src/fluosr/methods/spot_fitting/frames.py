@@ -13,7 +13,7 @@ from fluosr.localisations import COLUMNS, Localisations
 from fluosr.methods.spot_fitting.detection import Detector
 from fluosr.methods.spot_fitting.parameters import SpotFittingParameters
 from fluosr.optics.psf import FWHM_PER_SIGMA
-from fluosr.solvers.spot_fit import SpotFits, fit_spots
+from fluosr.solvers.spot_fit import SpotFits, allowed_misfit, fit_spots
 
 BOX_REACH = 2.7  # standard deviations of the PSF from a spot's pixel to the side of its box
 # What the misfit may be beyond chance, per photon of the spot. A width wrong by a tenth makes .01 to .03; two equal
@@ -147,14 +147,12 @@ class FrameFits:
 
     def _kept(self, fits: SpotFits, moved_px: np.ndarray, crowded: np.ndarray) -> np.ndarray:
         """(n,) bool: fits that are molecules; the others are counted by what is wrong with them."""
-        from scipy.special import ndtri
-
         parameters = self._parameters
         # A fit that left its maximum has found another spot.
         spot = fits.converged & (moved_px <= self.detector.apart + 0.5)
         fitting = np.ones(len(fits), bool)
         if parameters.fit_probability > 0:
-            allowed = fits.misfit_mean - ndtri(parameters.fit_probability) * fits.misfit_sd
+            allowed = allowed_misfit(fits, parameters.fit_probability)
             fitting = fits.misfit <= allowed + TOLERATED_MISFIT * fits.photons
         error_nm = _error_px(fits) * self._pixel_nm
         sure = (error_nm <= self.largest_uncertainty_nm) & (fits.photons >= parameters.least_photons)
