@@ -30,6 +30,7 @@ SHOWN = 0.8  # of the threshold, from which on a pixel and its neighbours are no
 TWICED = 4.0 - 4.0 * 0.75**2 + (2.0 / 3.0) ** 2  # variance of the background, over that of one mean over a square
 COUNTED = 2.0  # variance under which whole numbers of photons have no median to speak of
 LEAST_LEVEL = 2.0  # below, maxima are no longer rare
+LEAST_CHANCE = 1e-290
 SKEWNESS = np.geomspace(1e-3, 30.0, 200)
 
 
@@ -39,12 +40,14 @@ class Detections:
 
     Attributes:
         rows, columns: (n,) pixels.
-        score: (n,) significance, in standard deviations of a normal law with the same chance of a false alarm.
+        height: (n,) of the test, standard deviations.
+        skewness: (n,) of the test's law there.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    score: np.ndarray
+    height: np.ndarray
+    skewness: np.ndarray
 
 
 class Detector:
@@ -103,10 +106,9 @@ class Detector:
         noise = self._energy / np.maximum(energy[rows, columns], 1e-30)  # V, averaged over the PSF
         # Multiplied electrons are more skewed too.
         skewness = scale**2 * self._skew * np.minimum(photons[rows, columns], noise) / noise**1.5
-        threshold = scale * np.interp(skewness, SKEWNESS, self._quantile)
-        score = test[rows, columns] / threshold * self.level
-        kept = score > self.level
-        return Detections(rows[kept], columns[kept], score[kept])
+        height = test[rows, columns] / scale
+        kept = height > np.interp(skewness, SKEWNESS, self._quantile)
+        return Detections(rows[kept], columns[kept], height[kept], skewness[kept])
 
     def _scatter(self, frame: np.ndarray, photons: np.ndarray) -> float:
         """Standard deviation of the pixels' noise over what photons and read noise make; at least 1.
@@ -139,6 +141,26 @@ class Detector:
         signal = _smooth((frame - background) * weight, self._profile)
         energy = _smooth(weight, self._squared)
         return signal / (self._doubt * np.sqrt(np.maximum(energy, 1e-30))), energy, photons
+
+
+def significance(height: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """(n,) standard deviations of a normal law that are as hard to reach by chance as these heights of the test.
+
+    The upper tail is that of the gamma law of mean 0, variance 1 and this skewness.
+
+    Args:
+        height: (n,) values of the test, standard deviations; below 0 they count as 0.
+        skewness: (n,) of its law; clipped to :data:`SKEWNESS`.
+    """
+    from scipy.special import gammaincc, gammaln, ndtri_exp
+
+    shape = 4.0 / np.clip(skewness, SKEWNESS[0], SKEWNESS[-1]).astype(float) ** 2
+    place = shape + np.maximum(height, 0.0) * np.sqrt(shape)
+    chance = gammaincc(shape, place)
+    # Where that is too small for a number, the first term of its continued fraction is as good.
+    far = shape * np.log(place) - place - gammaln(shape) - np.log(place + 1.0 - shape)
+    made: np.ndarray = -ndtri_exp(np.where(chance > LEAST_CHANCE, np.log(np.maximum(chance, LEAST_CHANCE)), far))
+    return made
 
 
 def _square_mean(image: np.ndarray, side: int) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from fluosr.corrections.movie import CorrectedMovie
 from fluosr.localisations import COLUMNS, Localisations
-from fluosr.methods.spot_fitting.detection import Detector
+from fluosr.methods.spot_fitting.detection import Detections, Detector, significance
 from fluosr.methods.spot_fitting.parameters import SpotFittingParameters
 from fluosr.optics.psf import FWHM_PER_SIGMA
 from fluosr.solvers.spot_fit import SpotFits, allowed_misfit, fit_spots
@@ -119,8 +119,8 @@ class FrameFits:
         """Find, cut, fit, and keep what is a molecule."""
         found = [self.detector.find(frame) for frame in frames]
         which = np.repeat(np.arange(len(frames)), [len(one.rows) for one in found])
-        rows, columns, score = (
-            np.concatenate([getattr(one, name) for one in found]) for name in ("rows", "columns", "score")
+        rows, columns, height, skewness = (
+            np.concatenate([getattr(one, item.name) for one in found]) for item in fields(Detections)
         )
         corner = [
             np.clip(place - self.side // 2, 0, size - self.side)
@@ -140,7 +140,7 @@ class FrameFits:
         x, y = fits.x_px + corner[1], fits.y_px + corner[0]
         kept = self._kept(fits, np.maximum(np.abs(x - columns - 0.5), np.abs(y - rows - 0.5)), crowded)
         if kept.any():
-            self.highest = max(self.highest, float(score[kept].max()))
+            self.highest = max(self.highest, float(significance(height[kept], skewness[kept]).max()))
         if self._parameters.fit_width:
             self._widths.append(fits.sigma_px[kept])
         return self._at_rest(numbers[which[kept]], x[kept], y[kept], fits.where(kept))
