@@ -27,7 +27,7 @@ from fluosr.io.write import write_movie
 from fluosr.localisations import Localisations
 from fluosr.methods.base import MethodParameters, Run
 from fluosr.methods.registry import get_method
-from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, choose_device, run_to_folder
+from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, choose_device, remove_result, run_to_folder
 from tests.commands import contents
 from tests.movies import CROSS, cross_movie, frames_of, light_of
 
@@ -221,6 +221,18 @@ def test_localisations_are_written_and_those_of_an_earlier_run_go(
     (tmp_path / LOCALISATIONS).write_text("mine")  # the record says that no run of ours left it
     run_with_molecules(tmp_path, monkeypatch, None)
     assert (tmp_path / LOCALISATIONS).read_text() == "mine"
+
+
+def test_a_result_is_removed_with_its_localisations_and_without_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_with_molecules(tmp_path / "ours", monkeypatch, Localisations([0], [100.0], [300.0]))
+    remove_result(tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+    run_with_molecules(tmp_path / "theirs", monkeypatch, None)
+    (tmp_path / "theirs" / LOCALISATIONS).write_text("mine")
+    remove_result(tmp_path / "theirs")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == [LOCALISATIONS]
 
 
 def test_localisations_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:

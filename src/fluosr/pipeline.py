@@ -266,7 +266,8 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
 
 def remove_result(folder: Path) -> None:
     """Delete what :func:`run_to_folder` left in a folder, if anything, and nothing else; an empty folder goes too."""
-    for name in (*_earlier(folder), *OUTPUTS):
+    always = [name for name in OUTPUTS if name != LOCALISATIONS]  # a table that the record does not name is no result
+    for name in (*_earlier(folder), *always):
         (folder / name).unlink(missing_ok=True)
     for emptied in (folder / MAPS, folder):
         with suppress(OSError):  # not there, or somebody keeps something in it
