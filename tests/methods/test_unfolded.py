@@ -20,6 +20,7 @@ from fluosr.errors import CheckpointError, FluosrError, ImageReadError, ModelErr
 from fluosr.io.localisations import read_localisations, write_localisations
 from fluosr.io.pairs import read_pairs
 from fluosr.learning import save_model, train_to_files
+from fluosr.localisations import Localisations
 from fluosr.methods.base import Run, build_parameters
 from fluosr.methods.trained_model import model_paths
 from fluosr.methods.unfolded.lesson import lesson_of
@@ -248,6 +249,12 @@ def test_a_table_of_molecules_is_a_truth(tmp_path: Path) -> None:
     (tmp_path / "pairs" / "film-truth.csv").unlink()
     (tmp_path / "pairs" / "late.csv").rename(tmp_path / "pairs" / "film-truth.csv")
     with pytest.raises(UsageError, match="and its movie has 5 frames"):
+        read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
+    write_localisations(
+        tmp_path / "pairs" / "film-truth.csv", Localisations(table.frame, table.x_nm, table.y_nm),
+        pixel_size_nm=100.0, field_shape=(16, 16), n_frames=5,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=f"film-truth.csv does not say the photons of {len(table)} of its"):
         read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
 
 

@@ -67,7 +67,7 @@ class SpotFittingMaker(ImageMaker):
         if stage != IMAGE:
             return image
         self.localisations = table
-        counted = Localisations(table.frame, table.x_nm, table.y_nm).rendered(field, self._factor, pixel_nm)
+        counted = table.counted(field, self._factor, pixel_nm)
         self.maps = {"localisations_per_um2": counted / np.float32((1e-3 * pixel_nm / self._factor) ** 2)}
         light = self._seen(image)
         self.background = np.maximum(self._smooth_part(self._sum / max(1, count) - light), 0.0)

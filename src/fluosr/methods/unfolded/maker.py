@@ -129,9 +129,8 @@ class UnfoldedMaker(ImageMaker):
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) photons per fine pixel and frame; of a semi-blind model the emitters' variance."""
         if self.localisations is not None:
-            counted = Localisations(self.localisations.frame, self.localisations.x_nm, self.localisations.y_nm)
             factor = self._network.physics.factor
-            self.maps = {COUNTS: counted.rendered(self._field_shape, factor, factor * self._fine_nm)}
+            self.maps = {COUNTS: self.localisations.counted(self._field_shape, factor, factor * self._fine_nm)}
             return self._sum / max(1, self._count)
         mean, square = self._moments / max(1, self._count)
         variance = (square - mean**2) * (self._count / max(1, self._count - 1))
