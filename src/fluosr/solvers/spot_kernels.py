@@ -239,14 +239,17 @@ def fit_all(
                 ended = True
                 break
             tried += 1
-            trial[:] = at
+            trial[4] = at[4]
             for i in range(count):
                 limit = 1.0 if i < 2 else 0.5 * at[4]
-                trial[i] += step[i] if 2 <= i < 4 else min(max(step[i], -limit), limit)
+                trial[i] = at[i] + (step[i] if 2 <= i < 4 else min(max(step[i], -limit), limit))
             trial[2], trial[3] = max(trial[2], 0.1 * at[2], LEAST_LIGHT), max(trial[3], LEAST_LIGHT)
             new_ratio = _weigh(patches[n], noise[n], trial, count, along_x, along_y, new_gradient, new_fisher)
             if new_ratio <= ratio + 1e-9 * abs(ratio):
-                at[:], ratio, gradient[:], fisher[:, :] = trial, new_ratio, new_gradient, new_fisher
+                ratio = new_ratio
+                at, trial = trial, at
+                gradient, new_gradient = new_gradient, gradient
+                fisher, new_fisher = new_fisher, fisher
                 damping = 0.0 if damping < 1e-2 else 0.1 * damping
             else:
                 damping = max(1e-2, 10.0 * damping)
@@ -254,7 +257,8 @@ def fit_all(
                     break
         inside = -OUTSIDE_PX <= at[0] <= width + OUTSIDE_PX and -OUTSIDE_PX <= at[1] <= height + OUTSIDE_PX
         inside = inside and sigma / WIDTH_RANGE < at[4] < WIDTH_RANGE * sigma
-        found[n, :5] = at
+        for i in range(5):
+            found[n, i] = at[i]
         mean, variance = _by_chance(noise[n], at, count, along_x, along_y, chance_mean, chance_variance)
         found[n, 10], found[n, 11], found[n, 12], found[n, 13] = ratio, mean, math.sqrt(variance), tried
         if ended and inside and at[2] > LEAST_LIGHT and _factorise(fisher, count, 0.0, -1, root):
