@@ -101,6 +101,18 @@ def test_scores_of_noise_are_as_rare_as_those_of_a_normal_law(background: float,
     assert (score > higher).sum() < expected + 4.0 * np.sqrt(expected)
 
 
+def test_more_false_alarms_than_can_be_are_said_not_to_be() -> None:
+    found = reconstruct(np.random.default_rng(0).poisson(5.0, (3, 48, 48)).astype(np.uint16), false_alarms=900.0)
+    threshold = found.choices["threshold"]
+    assert threshold["value"] == 2.0
+    assert "no more of which" in threshold["why"] and "900" not in threshold["why"]
+    for wanted in (0.1, 2.0):
+        detector = Detector(np.zeros((48, 48)), SIGMA_PX, wanted)
+        assert detector.false_alarms == wanted and detector.level > 2.0
+    most = Detector(np.zeros((48, 48)), SIGMA_PX, 900.0).false_alarms
+    assert Detector(np.zeros((48, 48)), SIGMA_PX, 0.999 * most).level == pytest.approx(2.0, abs=1e-3)
+
+
 def test_a_smooth_hill_is_no_molecule() -> None:
     random, detector = np.random.default_rng(7), Detector(np.zeros((64, 64)), SIGMA_PX, 1.0)
     y, x = np.indices((64, 64))

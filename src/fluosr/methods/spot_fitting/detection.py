@@ -5,7 +5,8 @@ best linear test for a spot at a pixel is
 
     S = sum_k p_k (d_k - b_k) / V_k / sqrt(sum_k p_k^2 / V_k),
 
-which has variance 1 where there is none. A noisy pixel counts little and a bad one not at all. Few photons are skewed:
+which has variance 1 where there is none and the place was left out of its own background, as those are that stand out;
+elsewhere a little less. A noisy pixel counts little and a bad one not at all. Few photons are skewed:
 the threshold is the quantile of a gamma law of S's skewness, in which a Poisson count's tail is nearly exact. It is set
 by the false alarms wanted in a frame: smooth noise has, above a high level u,
 
@@ -57,6 +58,12 @@ class Detector:
         variance: (Y, X) of the read noise, electrons squared; infinite for bad pixels.
         sigma_px: standard deviation of the PSF, camera pixels.
         false_alarms: wanted per frame.
+
+    Attributes:
+        level: the threshold, standard deviations of a normal law; at least :data:`LEAST_LEVEL`.
+        false_alarms: expected per frame at this level.
+        places: number of places in a frame that differ.
+        apart: pixels that maxima lie apart, at least.
     """
 
     def __init__(self, variance: np.ndarray, sigma_px: float, false_alarms: float) -> None:
@@ -76,13 +83,13 @@ class Detector:
         self._variance = np.where(self._usable, variance, 0.0).astype(np.float32)
         self._steepness = 1.0 / (2.0 * (sigma_px**2 + 1.0 / 12.0))
         self.places = max(2.0, float(self._usable.sum()) / (4.0 * math.pi * sigma_px**2))
-        self.level = self._level_of(false_alarms)
+        self.level, self.false_alarms = self._level_of(false_alarms)
         # Quantiles of gamma laws of mean 0 and variance 1, by skewness.
         shape = 4.0 / SKEWNESS**2
         self._quantile = (gammainccinv(shape, ndtr(-self.level)) - shape) / np.sqrt(shape)
 
-    def _level_of(self, false_alarms: float) -> float:
-        """u at which so many maxima are expected in a frame."""
+    def _level_of(self, false_alarms: float) -> tuple[float, float]:
+        """u at which so many maxima are expected in a frame; and how many, which may be fewer."""
         from scipy.optimize import brentq
 
         area = float(self._usable.sum()) * self._steepness / (2.0 * math.pi) ** 1.5
@@ -90,7 +97,10 @@ class Detector:
         def excess(u: float) -> float:
             return math.log(max(area, 1e-12) * u / false_alarms) - u * u / 2.0
 
-        return float(brentq(excess, LEAST_LEVEL, 40.0)) if excess(LEAST_LEVEL) > 0 else LEAST_LEVEL
+        short = excess(LEAST_LEVEL)
+        if short > 0:
+            return float(brentq(excess, LEAST_LEVEL, 40.0)), false_alarms
+        return LEAST_LEVEL, false_alarms * math.exp(short)
 
     def find(self, frame: np.ndarray) -> Detections:
         """Spots in a (Y, X) frame of photoelectrons, row by row."""
