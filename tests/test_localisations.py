@@ -40,9 +40,29 @@ def test_what_is_drawn_is_all_light_inside_the_field() -> None:
     assert image.shape == (12, 24)
     inside = (made.y_nm < 400.0) & (made.x_nm < 800.0)
     assert image.sum() == pytest.approx(made.photons[inside].sum(), rel=1e-5)
-    one = Localisations(np.array([0]), [250.0], [150.0]).rendered((4, 8), 2, 100.0)
-    assert one[3, 5] == 1.0 and one.sum() == 1.0
-    assert Localisations.none().rendered((4, 8), 2, 100.0).sum() == 0.0
+    for drawn in (Localisations.none().rendered, Localisations.none().counted):
+        assert drawn((4, 8), 2, 100.0).shape == (8, 16) and not drawn((4, 8), 2, 100.0).any()
+
+
+@given(st.integers(0, 60), st.integers(0, 10))
+def test_molecules_are_counted_whether_their_photons_are_known_or_not(n: int, seed: int) -> None:
+    made = table(n, seed)
+    unknown = Localisations(made.frame, made.x_nm, made.y_nm, photons=np.where(np.arange(n) % 2, made.photons, np.nan))
+    image = unknown.counted((4, 8), 2, 100.0)
+    expected = np.zeros((8, 16))
+    for x, y in zip(made.x_nm, made.y_nm, strict=True):
+        if y < 400.0:
+            expected[int(y // 50), int(x // 50)] += 1.0
+    np.testing.assert_array_equal(image, expected)
+    alike = Localisations(made.frame, made.x_nm, made.y_nm, photons=np.full(n, 7.0))
+    np.testing.assert_array_equal(alike.rendered((4, 8), 2, 100.0), 7.0 * image)
+
+
+@pytest.mark.parametrize(("photons", "words"), [([], "2 of 2 molecules"), ([500.0, np.nan], "1 of 2 molecules")])
+def test_light_that_is_not_known_is_not_drawn(photons: list[float], words: str) -> None:
+    made = Localisations(np.array([0, 1]), [250.0, 1.0], [150.0, 1.0], photons=np.array(photons))
+    with pytest.raises(UsageError, match=rf"{words} are not known.*counted\(\)"):
+        made.rendered((4, 8), 2, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +70,9 @@ def test_what_is_drawn_is_all_light_inside_the_field() -> None:
     [
         (([0.5], [1.0], [1.0]), "whole"),
         (([-1], [1.0], [1.0]), "not below 0"),
+        (([np.nan], [1.0], [1.0]), "whole"),
+        (([np.inf], [1.0], [1.0]), "whole"),
+        (([1e300], [1.0], [1.0]), "beyond 2"),
         (([0], [np.nan], [1.0]), "not finite"),
         (([0, 1], [1.0], [1.0, 2.0]), "2 frame numbers, but 1 values of x_nm"),
     ],

@@ -27,7 +27,7 @@ from fluosr.io.write import write_movie
 from fluosr.localisations import Localisations
 from fluosr.methods.base import MethodParameters, Run
 from fluosr.methods.registry import get_method
-from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, as_recorded, choose_device, run_to_folder
+from fluosr.pipeline import LOCALISATIONS, OUTPUTS, Result, as_recorded, choose_device, remove_result, run_to_folder
 from tests.commands import contents
 from tests.movies import CROSS, cross_movie, frames_of, light_of
 
@@ -232,6 +232,18 @@ def test_localisations_of_a_part_are_placed_in_the_movie_that_was_recorded() -> 
     np.testing.assert_allclose(placed.y_nm, np.array([250.0, 20.0]) + 3 * movie.pixel_size_nm)
     np.testing.assert_array_equal(placed.photons, [7.0, 8.0])
     np.testing.assert_array_equal(part.photons(slice(3, 4))[0], movie.photons(slice(12, 13))[0][3:11, 2:11])
+
+
+def test_a_result_is_removed_with_its_localisations_and_without_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_with_molecules(tmp_path / "ours", monkeypatch, Localisations([0], [100.0], [300.0]))
+    remove_result(tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+    run_with_molecules(tmp_path / "theirs", monkeypatch, None)
+    (tmp_path / "theirs" / LOCALISATIONS).write_text("mine")
+    remove_result(tmp_path / "theirs")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == [LOCALISATIONS]
 
 
 def test_localisations_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fluosr.errors import UsageError
 
+TOO_LATE = 2**62  # frame number
 COLUMNS = ("x_nm", "y_nm", "photons", "background", "uncertainty_nm")
 
 
@@ -32,7 +33,8 @@ class Localisations:
         uncertainty_nm: (N,) standard deviation of either coordinate, nm.
 
     Raises:
-        UsageError: columns of other lengths, negative or fractional frame numbers, or coordinates that are not finite.
+        UsageError: columns of other lengths, negative or fractional frame numbers, or numbers or coordinates that are
+            not finite.
     """
 
     frame: np.ndarray
@@ -43,11 +45,12 @@ class Localisations:
     uncertainty_nm: np.ndarray = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.frame)
+        given = np.asarray(self.frame).reshape(-1)
         n = given.size
-        frame = given.reshape(-1).astype(np.int64)
-        if n and not (np.array_equal(frame, given.reshape(-1)) and frame.min() >= 0):
-            raise UsageError("localisations: frame numbers must be whole and not below 0.")
+        # Before they become integers, which hold neither NaN nor more.
+        if not ((given >= 0) & (given < TOO_LATE) & (np.floor(given) == given)).all():
+            raise UsageError("localisations: frame numbers must be whole and not below 0 (nor beyond 2^62).")
+        frame = given.astype(np.int64)
         order = np.argsort(frame, kind="stable")
         object.__setattr__(self, "frame", frame[order])
         for name in COLUMNS:
@@ -92,16 +95,31 @@ class Localisations:
     def rendered(self, field_shape: tuple[int, int], factor: int, pixel_size_nm: float) -> np.ndarray:
         """(L Y, L X) float32: photons in each fine pixel, over all frames; molecules outside the field are left out.
 
-        Where photons are not known each molecule counts as one.
-
         Args:
             field_shape: (Y, X), camera pixels.
             factor: L.
             pixel_size_nm: of a camera pixel, nm.
+
+        Raises:
+            UsageError: the photons of some molecules, or of all, are not known.
         """
+        unknown = int((~np.isfinite(self.photons)).sum())
+        if unknown:
+            raise UsageError(
+                f"localisations: the photons of {unknown} of {len(self)} molecules are not known, and their light "
+                "cannot be drawn; counted() draws molecules instead."
+            )
+        return self._drawn(self.photons, field_shape, factor, pixel_size_nm)
+
+    def counted(self, field_shape: tuple[int, int], factor: int, pixel_size_nm: float) -> np.ndarray:
+        """(L Y, L X) float32: molecules in each fine pixel, over all frames; the rest is as of :meth:`rendered`."""
+        return self._drawn(np.ones(len(self)), field_shape, factor, pixel_size_nm)
+
+    def _drawn(
+        self, weights: np.ndarray, field_shape: tuple[int, int], factor: int, pixel_size_nm: float
+    ) -> np.ndarray:
         fine_nm, shape = pixel_size_nm / factor, (field_shape[0] * factor, field_shape[1] * factor)
         rows, columns = (np.floor(c / fine_nm).astype(np.int64) for c in (self.y_nm, self.x_nm))
         inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-        weights = np.where(np.isfinite(self.photons), self.photons, 1.0)[inside]
-        flat = np.bincount(rows[inside] * shape[1] + columns[inside], weights, shape[0] * shape[1])
+        flat = np.bincount(rows[inside] * shape[1] + columns[inside], weights[inside], shape[0] * shape[1])
         return flat.reshape(shape).astype(np.float32)

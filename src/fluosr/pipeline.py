@@ -274,7 +274,8 @@ def as_recorded(table: Localisations, acquisition: Acquisition) -> Localisations
 
 def remove_result(folder: Path) -> None:
     """Delete what :func:`run_to_folder` left in a folder, if anything, and nothing else; an empty folder goes too."""
-    for name in (*_earlier(folder), *OUTPUTS):
+    always = [name for name in OUTPUTS if name != LOCALISATIONS]  # a table that the record does not name is no result
+    for name in (*_earlier(folder), *always):
         (folder / name).unlink(missing_ok=True)
     for emptied in (folder / MAPS, folder):
         with suppress(OSError):  # not there, or somebody keeps something in it

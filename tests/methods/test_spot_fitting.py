@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaln, log_ndtr
 
 import fluosr
 from fluosr.errors import UsageError
 from fluosr.localisations import Localisations
 from fluosr.methods.registry import get_method
-from fluosr.methods.spot_fitting.detection import Detector
+from fluosr.methods.spot_fitting.detection import Detector, significance
 from fluosr.methods.spot_fitting.frames import _leave_to_neighbours
 from fluosr.quality.residuals import residual_map
 from fluosr.reconstruction import Reconstruction
@@ -71,6 +72,45 @@ def test_noise_gives_as_many_false_alarms_as_asked_for(background: float, read_n
     frames = random.poisson(background, (count, 96, 90)) + read_noise * random.standard_normal((count, 96, 90))
     alarms = sum(len(detector.find(frame.astype(np.float32)).rows) for frame in frames) / count
     assert 0.35 * wanted < alarms < 2.0 * wanted
+
+
+@pytest.mark.parametrize("skewness", [0.05, 0.5, 2.0, 8.0])
+@pytest.mark.parametrize("height", [0.3, 3.0, 12.0, 100.0, 500.0])
+def test_scores_are_normal_deviates_of_a_gamma_tail(skewness: float, height: float) -> None:
+    shape = 4.0 / skewness**2
+    place = shape + height * np.sqrt(shape)
+    # The tail over the density at its begin, by sums; far out, where no chance is a number, too.
+    beyond = place * np.expm1(np.linspace(0.0, 8.0, 400_001) ** 2 / 8.0)
+    relative = np.exp((shape - 1.0) * np.log1p(beyond / place) - beyond)
+    density = (shape - 1.0) * np.log(place) - place - gammaln(shape)
+    tail = density + np.log(np.trapezoid(relative, beyond))
+    found = significance(np.array([height, height]), np.array([skewness, skewness]))
+    np.testing.assert_allclose(log_ndtr(-found), tail, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(("background", "sigma_px"), [(0.1, 0.9), (0.2, 1.6), (20.0, 1.3)])
+def test_scores_of_noise_are_as_rare_as_those_of_a_normal_law(background: float, sigma_px: float) -> None:
+    random, wanted, count = np.random.default_rng(3), 5.0, 60
+    detector = Detector(np.zeros((96, 90)), sigma_px, wanted)
+    frames = random.poisson(background, (count, 96, 90)).astype(np.float32)
+    found = [detector.find(frame) for frame in frames]
+    score = np.concatenate([significance(one.height, one.skewness) for one in found])
+    assert score.min() > detector.level - 0.01
+    higher = detector.level + 1.0
+    expected = len(score) * higher / detector.level * np.exp((detector.level**2 - higher**2) / 2.0)  # Adler's law
+    assert (score > higher).sum() < expected + 4.0 * np.sqrt(expected)
+
+
+def test_more_false_alarms_than_can_be_are_said_not_to_be() -> None:
+    found = reconstruct(np.random.default_rng(0).poisson(5.0, (3, 48, 48)).astype(np.uint16), false_alarms=900.0)
+    threshold = found.choices["threshold"]
+    assert threshold["value"] == 2.0
+    assert "no more of which" in threshold["why"] and "900" not in threshold["why"]
+    for wanted in (0.1, 2.0):
+        detector = Detector(np.zeros((48, 48)), SIGMA_PX, wanted)
+        assert detector.false_alarms == wanted and detector.level > 2.0
+    most = Detector(np.zeros((48, 48)), SIGMA_PX, 900.0).false_alarms
+    assert Detector(np.zeros((48, 48)), SIGMA_PX, 0.999 * most).level == pytest.approx(2.0, abs=1e-3)
 
 
 def test_a_smooth_hill_is_no_molecule() -> None:

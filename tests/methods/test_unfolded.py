@@ -310,6 +310,12 @@ def test_a_table_of_molecules_is_a_truth(tmp_path: Path) -> None:
     (tmp_path / "pairs" / "late.csv").rename(tmp_path / "pairs" / "film-truth.csv")
     with pytest.raises(UsageError, match="and its movie has 5 frames"):
         read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
+    write_localisations(
+        tmp_path / "pairs" / "film-truth.csv", Localisations(table.frame, table.x_nm, table.y_nm),
+        pixel_size_nm=100.0, field_shape=(16, 16), n_frames=5,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=f"film-truth.csv does not say the photons of {len(table)} of its"):
+        read_pairs(tmp_path / "pairs", Camera(), 100.0, 2)
 
 
 def test_a_model_is_trained_and_used_from_the_command_line(tmp_path: Path) -> None:

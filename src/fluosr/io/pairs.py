@@ -28,8 +28,8 @@ def read_pairs(folder: Path, camera: Camera, pixel_size_nm: float, factor: int) 
 
     Raises:
         ImageReadError: no such folder, or a file that cannot be read.
-        UsageError: no pair, one half of a pair is missing, or a molecule lies in a frame that the movie has not; says
-            which.
+        UsageError: no pair, one half of a pair is missing, or a molecule lies in a frame that the movie has not or has
+            no photons; says which.
     """
     if not folder.is_dir():
         raise ImageReadError(f"{folder} is not a folder; PAIRS is the folder with NAME.tif and NAME-truth.tif.")
@@ -74,5 +74,11 @@ def _truth(path: Path, movie: tuple[int, ...], pixel_size_nm: float, factor: int
     table, (count, height, width) = read_localisations(path), movie
     if len(table) and table.frame[-1] >= count:
         raise UsageError(f"{path} has molecules in frame {table.frame[-1] + 1}, and its movie has {count} frames.")
+    unknown = int(np.isnan(table.photons).sum())
+    if unknown:
+        raise UsageError(
+            f"{path} does not say the photons of {unknown} of its {len(table)} molecules, which the network is to "
+            "learn: fill in the column 'intensity [photon]'."
+        )
     drawn = [table.in_frame(number).rendered((height, width), factor, pixel_size_nm) for number in range(count)]
     return np.stack(drawn)

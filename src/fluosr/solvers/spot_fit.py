@@ -109,6 +109,18 @@ def fit_spots(
     return SpotFits(**values, converged=~np.isnan(found[:, 5]), iterations=found[:, 13].astype(int))
 
 
+def allowed_misfit(fits: SpotFits, probability: float) -> np.ndarray:
+    """(n,) the misfit that a right model exceeds with this probability, above 0.
+
+    Sums of squares are skewed: it is the quantile of the gamma law that has their mean and variance.
+    """
+    from scipy.special import gammainccinv
+
+    scale = fits.misfit_sd**2 / fits.misfit_mean
+    allowed: np.ndarray = scale * gammainccinv(fits.misfit_mean / scale, probability)
+    return allowed
+
+
 @lru_cache(maxsize=1)
 def misfit_of_chance() -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of a pixel's LLR when it is a Poisson count of mean M, at log M as in :data:`CHANCE`.

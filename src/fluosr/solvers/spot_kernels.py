@@ -10,6 +10,7 @@ from numba import njit
 DECREMENT = 1e-6  # g^T I^-1 g at which a fit has ended: a thousandth of a standard error from the optimum
 LEAST_LIGHT = 1e-4  # photons; neither a spot nor a background can have less
 CHANCE = (math.log(1e-4), math.log(1e2), 241)  # logarithms of expected counts; beyond, pixels are as Gaussian
+LEAST_CHANCE = 1e-9  # of mean and variance, where no pixel is used
 WIDTH_RANGE = 3.0  # a fitted width stays within this factor of the one it starts from
 OUTSIDE_PX = 1.0  # how far outside its patch a molecule may lie
 SQRT_2, SQRT_2_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
@@ -171,12 +172,16 @@ def _begin(patch: np.ndarray, noise: np.ndarray, at: np.ndarray, along_x: np.nda
 def _by_chance(
     noise: np.ndarray,
     at: np.ndarray,
+    count: int,
     along_x: np.ndarray,
     along_y: np.ndarray,
     chance_mean: np.ndarray,
     chance_variance: np.ndarray,
 ) -> tuple[float, float]:
-    """Mean and variance of the LLR where the model is right, no parameter being fitted."""
+    """Mean and variance of the LLR where the model is right: those of the pixels, less those of chi-squared.
+
+    A parameter fitted takes 1 and 2 off, but of a few dark pixels, which have hardly more, no more than half.
+    """
     write_profile(along_x, at[0], at[4])
     write_profile(along_y, at[1], at[4])
     first, last, places = CHANCE
@@ -193,7 +198,8 @@ def _by_chance(
                     k = int(place)
                     mean += chance_mean[k] + (place - k) * (chance_mean[k + 1] - chance_mean[k])
                     variance += chance_variance[k] + (place - k) * (chance_variance[k + 1] - chance_variance[k])
-    return mean, variance
+    taken = min(float(count), 0.5 * mean, 0.25 * variance)
+    return max(mean - taken, LEAST_CHANCE), max(variance - 2.0 * taken, LEAST_CHANCE)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -233,14 +239,17 @@ def fit_all(
                 ended = True
                 break
             tried += 1
-            trial[:] = at
+            trial[4] = at[4]
             for i in range(count):
                 limit = 1.0 if i < 2 else 0.5 * at[4]
-                trial[i] += step[i] if 2 <= i < 4 else min(max(step[i], -limit), limit)
+                trial[i] = at[i] + (step[i] if 2 <= i < 4 else min(max(step[i], -limit), limit))
             trial[2], trial[3] = max(trial[2], 0.1 * at[2], LEAST_LIGHT), max(trial[3], LEAST_LIGHT)
             new_ratio = _weigh(patches[n], noise[n], trial, count, along_x, along_y, new_gradient, new_fisher)
             if new_ratio <= ratio + 1e-9 * abs(ratio):
-                at[:], ratio, gradient[:], fisher[:, :] = trial, new_ratio, new_gradient, new_fisher
+                ratio = new_ratio
+                at, trial = trial, at
+                gradient, new_gradient = new_gradient, gradient
+                fisher, new_fisher = new_fisher, fisher
                 damping = 0.0 if damping < 1e-2 else 0.1 * damping
             else:
                 damping = max(1e-2, 10.0 * damping)
@@ -248,9 +257,10 @@ def fit_all(
                     break
         inside = -OUTSIDE_PX <= at[0] <= width + OUTSIDE_PX and -OUTSIDE_PX <= at[1] <= height + OUTSIDE_PX
         inside = inside and sigma / WIDTH_RANGE < at[4] < WIDTH_RANGE * sigma
-        found[n, :5] = at
-        mean, variance = _by_chance(noise[n], at, along_x, along_y, chance_mean, chance_variance)
-        found[n, 10], found[n, 11], found[n, 12], found[n, 13] = ratio, mean - count, math.sqrt(variance), tried
+        for i in range(5):
+            found[n, i] = at[i]
+        mean, variance = _by_chance(noise[n], at, count, along_x, along_y, chance_mean, chance_variance)
+        found[n, 10], found[n, 11], found[n, 12], found[n, 13] = ratio, mean, math.sqrt(variance), tried
         if ended and inside and at[2] > LEAST_LIGHT and _factorise(fisher, count, 0.0, -1, root):
             for i in range(count):
                 gradient[:] = 0.0

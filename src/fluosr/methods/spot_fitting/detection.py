@@ -5,7 +5,8 @@ best linear test for a spot at a pixel is
 
     S = sum_k p_k (d_k - b_k) / V_k / sqrt(sum_k p_k^2 / V_k),
 
-which has variance 1 where there is none. A noisy pixel counts little and a bad one not at all. Few photons are skewed:
+which has variance 1 where there is none and the place was left out of its own background, as those are that stand out;
+elsewhere a little less. A noisy pixel counts little and a bad one not at all. Few photons are skewed:
 the threshold is the quantile of a gamma law of S's skewness, in which a Poisson count's tail is nearly exact. It is set
 by the false alarms wanted in a frame: smooth noise has, above a high level u,
 
@@ -30,6 +31,7 @@ SHOWN = 0.8  # of the threshold, from which on a pixel and its neighbours are no
 TWICED = 4.0 - 4.0 * 0.75**2 + (2.0 / 3.0) ** 2  # variance of the background, over that of one mean over a square
 COUNTED = 2.0  # variance under which whole numbers of photons have no median to speak of
 LEAST_LEVEL = 2.0  # below, maxima are no longer rare
+LEAST_CHANCE = 1e-290
 SKEWNESS = np.geomspace(1e-3, 30.0, 200)
 
 
@@ -39,12 +41,14 @@ class Detections:
 
     Attributes:
         rows, columns: (n,) pixels.
-        score: (n,) significance, in standard deviations of a normal law with the same chance of a false alarm.
+        height: (n,) of the test, standard deviations.
+        skewness: (n,) of the test's law there.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    score: np.ndarray
+    height: np.ndarray
+    skewness: np.ndarray
 
 
 class Detector:
@@ -54,6 +58,12 @@ class Detector:
         variance: (Y, X) of the read noise, electrons squared; infinite for bad pixels.
         sigma_px: standard deviation of the PSF, camera pixels.
         false_alarms: wanted per frame.
+
+    Attributes:
+        level: the threshold, standard deviations of a normal law; at least :data:`LEAST_LEVEL`.
+        false_alarms: expected per frame at this level.
+        places: number of places in a frame that differ.
+        apart: pixels that maxima lie apart, at least.
     """
 
     def __init__(self, variance: np.ndarray, sigma_px: float, false_alarms: float) -> None:
@@ -73,13 +83,13 @@ class Detector:
         self._variance = np.where(self._usable, variance, 0.0).astype(np.float32)
         self._steepness = 1.0 / (2.0 * (sigma_px**2 + 1.0 / 12.0))
         self.places = max(2.0, float(self._usable.sum()) / (4.0 * math.pi * sigma_px**2))
-        self.level = self._level_of(false_alarms)
+        self.level, self.false_alarms = self._level_of(false_alarms)
         # Quantiles of gamma laws of mean 0 and variance 1, by skewness.
         shape = 4.0 / SKEWNESS**2
         self._quantile = (gammainccinv(shape, ndtr(-self.level)) - shape) / np.sqrt(shape)
 
-    def _level_of(self, false_alarms: float) -> float:
-        """u at which so many maxima are expected in a frame."""
+    def _level_of(self, false_alarms: float) -> tuple[float, float]:
+        """u at which so many maxima are expected in a frame; and how many, which may be fewer."""
         from scipy.optimize import brentq
 
         area = float(self._usable.sum()) * self._steepness / (2.0 * math.pi) ** 1.5
@@ -87,7 +97,10 @@ class Detector:
         def excess(u: float) -> float:
             return math.log(max(area, 1e-12) * u / false_alarms) - u * u / 2.0
 
-        return float(brentq(excess, LEAST_LEVEL, 40.0)) if excess(LEAST_LEVEL) > 0 else LEAST_LEVEL
+        short = excess(LEAST_LEVEL)
+        if short > 0:
+            return float(brentq(excess, LEAST_LEVEL, 40.0)), false_alarms
+        return LEAST_LEVEL, false_alarms * math.exp(short)
 
     def find(self, frame: np.ndarray) -> Detections:
         """Spots in a (Y, X) frame of photoelectrons, row by row."""
@@ -103,10 +116,9 @@ class Detector:
         noise = self._energy / np.maximum(energy[rows, columns], 1e-30)  # V, averaged over the PSF
         # Multiplied electrons are more skewed too.
         skewness = scale**2 * self._skew * np.minimum(photons[rows, columns], noise) / noise**1.5
-        threshold = scale * np.interp(skewness, SKEWNESS, self._quantile)
-        score = test[rows, columns] / threshold * self.level
-        kept = score > self.level
-        return Detections(rows[kept], columns[kept], score[kept])
+        height = test[rows, columns] / scale
+        kept = height > np.interp(skewness, SKEWNESS, self._quantile)
+        return Detections(rows[kept], columns[kept], height[kept], skewness[kept])
 
     def _scatter(self, frame: np.ndarray, photons: np.ndarray) -> float:
         """Standard deviation of the pixels' noise over what photons and read noise make; at least 1.
@@ -139,6 +151,26 @@ class Detector:
         signal = _smooth((frame - background) * weight, self._profile)
         energy = _smooth(weight, self._squared)
         return signal / (self._doubt * np.sqrt(np.maximum(energy, 1e-30))), energy, photons
+
+
+def significance(height: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """(n,) standard deviations of a normal law that are as hard to reach by chance as these heights of the test.
+
+    The upper tail is that of the gamma law of mean 0, variance 1 and this skewness.
+
+    Args:
+        height: (n,) values of the test, standard deviations; below 0 they count as 0.
+        skewness: (n,) of its law; clipped to :data:`SKEWNESS`.
+    """
+    from scipy.special import gammaincc, gammaln, ndtri_exp
+
+    shape = 4.0 / np.clip(skewness, SKEWNESS[0], SKEWNESS[-1]).astype(float) ** 2
+    place = shape + np.maximum(height, 0.0) * np.sqrt(shape)
+    chance = gammaincc(shape, place)
+    # Where that is too small for a number, the first term of its continued fraction is as good.
+    far = shape * np.log(place) - place - gammaln(shape) - np.log(place + 1.0 - shape)
+    made: np.ndarray = -ndtri_exp(np.where(chance > LEAST_CHANCE, np.log(np.maximum(chance, LEAST_CHANCE)), far))
+    return made
 
 
 def _square_mean(image: np.ndarray, side: int) -> np.ndarray:

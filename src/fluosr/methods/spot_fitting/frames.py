@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from fluosr.corrections.movie import CorrectedMovie
 from fluosr.localisations import COLUMNS, Localisations
-from fluosr.methods.spot_fitting.detection import Detector
+from fluosr.methods.spot_fitting.detection import Detections, Detector, significance
 from fluosr.methods.spot_fitting.parameters import SpotFittingParameters
 from fluosr.optics.psf import FWHM_PER_SIGMA
-from fluosr.solvers.spot_fit import SpotFits, fit_spots
+from fluosr.solvers.spot_fit import SpotFits, allowed_misfit, fit_spots
 
 BOX_REACH = 2.7  # standard deviations of the PSF from a spot's pixel to the side of its box
 # What the misfit may be beyond chance, per photon of the spot. A width wrong by a tenth makes .01 to .03; two equal
@@ -119,8 +119,8 @@ class FrameFits:
         """Find, cut, fit, and keep what is a molecule."""
         found = [self.detector.find(frame) for frame in frames]
         which = np.repeat(np.arange(len(frames)), [len(one.rows) for one in found])
-        rows, columns, score = (
-            np.concatenate([getattr(one, name) for one in found]) for name in ("rows", "columns", "score")
+        rows, columns, height, skewness = (
+            np.concatenate([getattr(one, item.name) for one in found]) for item in fields(Detections)
         )
         corner = [
             np.clip(place - self.side // 2, 0, size - self.side)
@@ -140,21 +140,19 @@ class FrameFits:
         x, y = fits.x_px + corner[1], fits.y_px + corner[0]
         kept = self._kept(fits, np.maximum(np.abs(x - columns - 0.5), np.abs(y - rows - 0.5)), crowded)
         if kept.any():
-            self.highest = max(self.highest, float(score[kept].max()))
+            self.highest = max(self.highest, float(significance(height[kept], skewness[kept]).max()))
         if self._parameters.fit_width:
             self._widths.append(fits.sigma_px[kept])
         return self._at_rest(numbers[which[kept]], x[kept], y[kept], fits.where(kept))
 
     def _kept(self, fits: SpotFits, moved_px: np.ndarray, crowded: np.ndarray) -> np.ndarray:
         """(n,) bool: fits that are molecules; the others are counted by what is wrong with them."""
-        from scipy.special import ndtri
-
         parameters = self._parameters
         # A fit that left its maximum has found another spot.
         spot = fits.converged & (moved_px <= self.detector.apart + 0.5)
         fitting = np.ones(len(fits), bool)
         if parameters.fit_probability > 0:
-            allowed = fits.misfit_mean - ndtri(parameters.fit_probability) * fits.misfit_sd
+            allowed = allowed_misfit(fits, parameters.fit_probability)
             fitting = fits.misfit <= allowed + TOLERATED_MISFIT * fits.photons
         error_nm = _error_px(fits) * self._pixel_nm
         sure = (error_nm <= self.largest_uncertainty_nm) & (fits.photons >= parameters.least_photons)

@@ -67,7 +67,7 @@ class SpotFittingMaker(ImageMaker):
         if stage != IMAGE:
             return image
         self.localisations = table
-        counted = Localisations(table.frame, table.x_nm, table.y_nm).rendered(field, self._factor, pixel_nm)
+        counted = table.counted(field, self._factor, pixel_nm)
         self.maps = {"localisations_per_um2": counted / np.float32((1e-3 * pixel_nm / self._factor) ** 2)}
         light = self._seen(image)
         self.background = np.maximum(self._smooth_part(self._sum / max(1, count) - light), 0.0)
@@ -105,19 +105,20 @@ class SpotFittingMaker(ImageMaker):
         seen = np.unique(cells, axis=1).shape[1]
         in_all = max(1.0, self._sum.size / self._movie.fwhm_px**2)
         # Twice the false alarms wanted: their rate is nearly, not exactly, known.
-        chance = 2.0 * self._parameters.false_alarms * self._fits.n_frames
+        chance = 2.0 * self._fits.detector.false_alarms * self._fits.n_frames
         by_chance = in_all * -math.expm1(-chance / in_all)
         return max(surest, (seen - by_chance) / math.sqrt(by_chance + 1.0))
 
     def _tell(self, uncertainty_nm: np.ndarray) -> None:
         """What was chosen, what was found, and what is doubtful."""
         fits, counts = self._fits, self._fits.counts
-        found, kept = counts["found"], counts["kept"]
+        found, kept, alarms = counts["found"], counts["kept"], fits.detector.false_alarms
         self.chosen = {"box_px": fits.side, "largest_uncertainty_nm": fits.largest_uncertainty_nm}
         self.choices = {
             "threshold": {
                 "value": round(fits.detector.level, 3),
-                "why": f"standard deviations: {self._parameters.false_alarms:g} false alarms per frame",
+                "why": f"standard deviations: {alarms:.3g} false alarms per frame"
+                + (", no more of which can be asked for here" if alarms < self._parameters.false_alarms else ""),
             },
             "molecules": {
                 "value": kept,
@@ -133,7 +134,7 @@ class SpotFittingMaker(ImageMaker):
                 "value": round(typical, 2),
                 "why": "median of the molecules' standard errors (Cramér-Rao bound)",
             }
-        beyond_chance = found > 10 + 3 * self._parameters.false_alarms * fits.n_frames
+        beyond_chance = found > 10 + 3 * alarms * fits.n_frames
         if not found:
             self.warnings.append("No spot stands out of the noise of any frame: the table of molecules is empty.")
         elif beyond_chance and (kept < DENSE * found or counts["crowded"] > MANY * found):

@@ -22,7 +22,11 @@ class SpotFittingParameters(MovieParameters):
     )
     bleaching: bool = Field(False, description="scale the photons of each frame to even brightness")
     false_alarms: float = Field(
-        0.1, gt=0.0, le=1000.0, description="spots per frame that noise may bring in, before fits are looked at"
+        0.1,
+        gt=0.0,
+        le=1000.0,
+        description="spots per frame that noise may bring in, before fits are looked at; the threshold is never below "
+        "2 standard deviations, which caps them (the report says where)",
     )
     box_px: int | None = Field(
         None,

@@ -139,9 +139,8 @@ class UnfoldedMaker(ImageMaker):
             self.localisations = self._molecules()
             if not len(self.localisations):
                 self.warnings = ["No light of any frame reaches the model's level: the table of molecules is empty."]
-            counted = Localisations(self.localisations.frame, self.localisations.x_nm, self.localisations.y_nm)
             factor = self._network.physics.factor
-            self.maps = {COUNTS: counted.rendered(self._field_shape, factor, factor * self._fine_nm)}
+            self.maps = {COUNTS: self.localisations.counted(self._field_shape, factor, factor * self._fine_nm)}
             return self._sum / max(1, self._count)
         mean, square = self._moments / max(1, self._count)
         variance = (square - mean**2) * (self._count / max(1, self._count - 1))
