@@ -27,7 +27,6 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
     """See :class:`fluosr.methods.base.ReconstructFunction`."""
     from fluosr.methods.covariance.fall_back import compared, look_at, mean_instead
     from fluosr.methods.covariance.maker import CovarianceMaker
-    from fluosr.methods.covariance.memory import Memory
     from fluosr.methods.from_frames import reconstruct_from_frames
 
     found = look_at(acquisition, parameters, run)
@@ -35,7 +34,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
         return compared(mean_instead(acquisition, parameters, run, found.nothing, METHOD), found)
 
     def build(movie: CorrectedMovie, factor: int) -> ImageMaker:
-        return CovarianceMaker(movie, factor, parameters, run.device, Memory.of(found.memory_frames))
+        return CovarianceMaker(movie, factor, parameters, run.device, found.memory_frames)
 
     made = reconstruct_from_frames(
         acquisition,

@@ -165,22 +165,23 @@ class CompositeLikelihood:
     def gradient_sd(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
         """(ny, nx) standard deviation of dQ/dx_i over movies that this light made.
 
-        4 / T times the Fisher information of one frame without memory. With memory the two parts of it grow by 1 +
-        2 s sum rho_k and 1 + 2 s^2 sum rho_k^2, where a^T P y owes s of its variance to the emitters, which remember,
-        and the rest to noise, which does not.
+        Of one patch without memory it is 2 sqrt(F / T), F = q + (kappa q)^2 / 2 the Fisher information of one frame.
+        With memory the two parts of F grow by 1 + 2 s sum rho_k and 1 + 2 s^2 sum rho_k^2, where a^T P y owes s of its
+        variance to the emitters, which remember, and the rest to noise, which does not. Patches that overlap see the
+        same light: their standard deviations add up, not their variances (at most; where they hardly overlap it is up
+        to a quarter too much), so that the pull weighs the same beside the likelihood wherever patches lie.
         """
-        found = []
+        levels, spreads = [], []
         for members, windows, mean in self._parts(fine, background):
             inverse, _, _ = self._solved(members, windows, mean, fano_factor)
             seen = self.patches.covariance_adjoint(inverse)
             noise = self._sigma(members, windows, mean, 0.0)
             share = 1.0 - self.patches.covariance_adjoint(inverse @ noise @ inverse) / seen.clamp_min(1e-300)
             share = share.clamp(0.0, 1.0)
-            of_mean = seen * (1.0 + self.memory.of_mean * share)
-            of_covariance = 0.5 * (fano_factor * seen) ** 2 * (1.0 + self.memory.of_covariance * share**2)
-            found.append(of_mean + of_covariance)
-        information = self.patches.weight * self.patches.windows_adjoint(torch.cat(found))
-        return 2.0 * (information / self.count).sqrt()
+            levels.append((seen * (1.0 + self.memory.of_mean * share)).clamp_min(0.0).sqrt())
+            spreads.append(0.5**0.5 * fano_factor * seen * (1.0 + self.memory.of_covariance * share**2).sqrt())
+        level, spread = (self.patches.windows_adjoint(torch.cat(parts)) for parts in (levels, spreads))
+        return 2.0 * self.patches.weight * ((level**2 + spread**2) / self.count).sqrt()
 
     def covariance_misfit(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> float:
         """rms of the whitened covariance's residual, over what Gaussian frames of this covariance would leave.

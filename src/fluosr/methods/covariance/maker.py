@@ -45,7 +45,7 @@ class CovarianceMaker(ImageMaker):
         factor: L.
         parameters: the method's.
         device: where to compute.
-        memory: of the emitters.
+        memory_frames: after which molecules have forgotten whether they were on; None where none is seen.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class CovarianceMaker(ImageMaker):
         factor: int,
         parameters: CovarianceParameters,
         device: str,
-        memory: Memory | None = None,
+        memory_frames: float | None = None,
     ) -> None:
         super().__init__()
         acquisition = movie.acquisition
         psf, pixel_nm = acquisition.psf, acquisition.pixel_size_nm
         # An emitter further out than three sigma of a Gaussian is not placed by what little of it the field sees.
         reach_nm = min(psf.reach_nm, 3.0 / FWHM_PER_SIGMA * psf.fwhm_nm)
-        self.movie, self.parameters, self.device, self.memory = movie, parameters, device, memory or Memory()
+        self.movie, self.parameters, self.device = movie, parameters, device
         self.grid = Grid(acquisition.field_shape, factor, margin_for(reach_nm, pixel_nm))
         self._grain_fwhm = parameters.grain_nm * factor / pixel_nm
         self.patches = Patches(self.grid, psf, pixel_nm, device)
@@ -70,6 +70,9 @@ class CovarianceMaker(ImageMaker):
         self._adjoint = KroneckerSum(transposed(pairs), device=device)
         run_length = max(1, min(LONGEST_RUN, movie.n_frames // 10))
         self.moments = PatchMoments(self.patches, movie.statistics.mean, run_length)
+        self._memory = Memory.of(memory_frames, movie.members)
+        dealt = np.arange(movie.n_frames) // run_length % 2 == 0
+        self._trial_memory = Memory.of(memory_frames, movie.members[dealt])
         self._sum = np.zeros(acquisition.field_shape)
         self._black = movie.statistics.black_frames()  # no emitter made these
         self._latest: tuple[Fit, str, Run] | None = None
@@ -97,7 +100,7 @@ class CovarianceMaker(ImageMaker):
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) mean emission, photons per fine pixel and frame."""
         sparsity = self._sparsity(run, stage)
-        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise(), self.memory)
+        likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise(), self._memory)
         start = coarse_light(likelihood, self.mean(), self.parameters.fano)
         fit = Fit(
             likelihood,
@@ -159,7 +162,7 @@ class CovarianceMaker(ImageMaker):
                 self.moments,
                 self.noise(),
                 self.mean(),
-                memory=self.memory,
+                memory=self._trial_memory,
                 grain_fwhm=self._grain_fwhm,
                 fano_factor=self.parameters.fano,
                 spacing=self._spacing,
@@ -221,7 +224,7 @@ class CovarianceMaker(ImageMaker):
 
     def _shown(self, light: Light) -> np.ndarray:
         """(L Y, L X); sets what goes with it."""
-        emission = realised_emission(light, self.mean(), self.noise(), self._forward, self._adjoint)
+        emission = realised_emission(light, self.mean(), self.noise(), self._forward, self._adjoint, self._memory)
         self.background = light.background.cpu().numpy().astype(float)
         self.expected = (self._forward(emission) + light.background).cpu().numpy().astype(float)
         image: np.ndarray = self.grid.crop(emission).cpu().numpy().astype(np.float32)

@@ -47,7 +47,7 @@ def choose(
     Args:
         patches, moments, noise: of the movie.
         mean: (Y, X) mean frame.
-        memory: of the emitters.
+        memory: of the emitters in the part that is fitted.
         grain_fwhm: fine pixels.
         fano_factor: kappa where it is known.
         spacing: of the background's knots, camera pixels.
