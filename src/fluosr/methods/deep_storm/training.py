@@ -10,6 +10,7 @@ import torch
 
 from fluosr.methods.deep_storm.heatmap import loss, prepared
 from fluosr.networks.deep_storm import DeepStorm
+from fluosr.networks.resumable import named_state, restore_state, weights_of
 
 SAFE_POINT, EVALUATION = 10, 50  # training steps from one to the next
 HELD_OUT = 32  # examples that the loss is always asked of
@@ -58,7 +59,7 @@ class Training:
         held_out = draw(HELD_OUT, schedule.side_px, self.generator)
         self._frames, self._molecules = (tensor.to(self.device) for tensor in held_out)
         self.iteration, self.best = 0, math.inf
-        self.best_weights = self._weights()
+        self.best_weights = weights_of(self.network)
         self.curve: list[float] = []
 
     @property
@@ -89,7 +90,7 @@ class Training:
             value = float(loss(found, self._molecules))
         self.curve.append(value)
         if value < self.best:
-            self.best, self.best_weights = value, self._weights()
+            self.best, self.best_weights = value, weights_of(self.network)
 
     def best_network(self) -> DeepStorm:
         """The network with the weights of the lowest held-out loss, ready to be asked."""
@@ -98,34 +99,14 @@ class Training:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that changes, for a checkpoint."""
-        named = {f"net.{key}": value for key, value in self._weights().items()}
-        named |= {f"best.{key}": value for key, value in self.best_weights.items()}
-        for index, moments in self.adam.state_dict()["state"].items():
-            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named = named_state(self.network, self.best_weights, self.adam)
         named["generator"] = self.generator.get_state()
         named["iteration"] = torch.tensor(self.iteration)
         return named | {"curve": torch.tensor([self.best, *self.curve], dtype=torch.float64)}
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         """Back from :meth:`tensors`."""
-
-        def part(prefix: str) -> dict[str, torch.Tensor]:
-            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
-
-        self.network.load_state_dict(part("net."))
-        self.best_weights = {key: value.clone() for key, value in part("best.").items()}
-        weights = list(self.network.parameters())
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in part("adam.").items():
-            index, name = key.split(".")
-            like = weights[int(index)]
-            # Laid out in memory as before: sums over another order would round otherwise.
-            again = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
-            moments.setdefault(int(index), {})[name] = again.detach()
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        self.best_weights = restore_state(self.network, self.adam, named)
         self.generator.set_state(named["generator"])
         self.iteration = int(named["iteration"])
         self.best, *self.curve = named["curve"].tolist()
-
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}

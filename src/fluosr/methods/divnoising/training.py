@@ -10,6 +10,7 @@ from fluosr.methods.base import Run
 from fluosr.methods.divnoising.noise import Noise, negative_log_likelihood
 from fluosr.methods.divnoising.parameters import DivnoisingParameters
 from fluosr.methods.divnoising.patches import Patches, TrainingFrames
+from fluosr.networks.resumable import named_state, part, restore_state, weights_of
 from fluosr.networks.variational import (
     LATENT_CHANNELS,
     STRIDE,
@@ -81,7 +82,7 @@ class Training:
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.parameters.learning_rate)
         self.iteration, self.waited, self.best = 0, 0, math.inf
-        self.best_weights = self._weights()
+        self.best_weights = weights_of(self.network)
         self.finished = False
         self.curves = {"held-out loss, nats per pixel": [], "KL, nats per pixel": []}
 
@@ -123,7 +124,7 @@ class Training:
         self.curves["KL, nats per pixel"].append(divergence)
         settled = self.divergence_weight == 1.0  # before, the bound is not what is minimised
         if loss < self.best or not settled:
-            self.best, self.best_weights, self.waited = loss if settled else math.inf, self._weights(), 0
+            self.best, self.best_weights, self.waited = loss if settled else math.inf, weights_of(self.network), 0
         else:
             self.waited += 1
             if self.waited % PLATEAU == 0:
@@ -144,10 +145,7 @@ class Training:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that changes, for a checkpoint."""
-        named = {f"net.{key}": value for key, value in self._weights().items()}
-        named |= {f"best.{key}": value for key, value in self.best_weights.items()}
-        for index, moments in self.adam.state_dict()["state"].items():
-            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named = named_state(self.network, self.best_weights, self.adam)
         named["generator"] = self.generator.get_state()
         named["counts"] = torch.tensor([self.iteration, self.waited, self.restarts, int(self.finished)])
         named["rate"] = torch.tensor([self.adam.param_groups[0]["lr"], self.best], dtype=torch.float64)
@@ -155,31 +153,14 @@ class Training:
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         """Back from :meth:`tensors`."""
-
-        def part(prefix: str) -> dict[str, torch.Tensor]:
-            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
-
-        self.network.load_state_dict(part("net."))
-        self.best_weights = {key: value.clone() for key, value in part("best.").items()}
-        weights = list(self.network.parameters())
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in part("adam.").items():
-            index, name = key.split(".")
-            like = weights[int(index)]
-            # Laid out in memory as before: sums over another order would round otherwise.
-            again = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
-            moments.setdefault(int(index), {})[name] = again.detach()
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        self.best_weights = restore_state(self.network, self.adam, named)
         self.generator.set_state(named["generator"])
         self.iteration, self.waited, self.restarts, finished = (int(n) for n in named["counts"])
         self.finished = bool(finished)
         rate, self.best = named["rate"].tolist()
         for group in self.adam.param_groups:
             group["lr"] = rate
-        self.curves = {key: value.tolist() for key, value in part("curve.").items()}
-
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+        self.curves = {key: value.tolist() for key, value in part(named, "curve.").items()}
 
     def _normal(self, count: int) -> torch.Tensor:
         shape = (count, LATENT_CHANNELS, self.side // STRIDE, self.side // STRIDE)
