@@ -78,9 +78,13 @@ class Localisations:
             return cls.none()
         return cls(**{item.name: np.concatenate([getattr(t, item.name) for t in tables]) for item in fields(cls)})
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every column by its name, for a checkpoint or a file; ``Localisations(**arrays)`` is the way back."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
     def where(self, mask: np.ndarray) -> Localisations:
         """The rows of an (N,) bool mask, or of row numbers."""
-        return Localisations(**{item.name: getattr(self, item.name)[mask] for item in fields(self)})
+        return Localisations(**{name: column[mask] for name, column in self.arrays().items()})
 
     def in_frame(self, number: int) -> Localisations:
         """The rows of one frame."""

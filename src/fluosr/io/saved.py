@@ -39,8 +39,8 @@ def save_reconstruction(
     arrays |= {f"halves/{number}": half for number, half in enumerate(reconstruction.halves or ())}
     arrays |= {f"maps/{name}": image for name, image in reconstruction.maps.items()}
     if reconstruction.localisations is not None:
-        table = reconstruction.localisations
-        arrays |= {f"localisations/{part.name}": getattr(table, part.name) for part in fields(table)}
+        columns = reconstruction.localisations.arrays()
+        arrays |= {f"localisations/{name}": column for name, column in columns.items()}
     stored = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
     rest = {f.name: getattr(reconstruction, f.name) for f in fields(reconstruction) if f.name not in ARRAYS}
     metadata = {"format": FORMAT, "values": _text(rest), "notes": _text(notes or {})}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fluosr.errors import ModelError, UsageError
+import numpy as np
+
+from fluosr.errors import CheckpointError, ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +116,23 @@ def read_model(kind: ModelKind, name: str | Path) -> StoredModel:
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise ModelError(f"{places[1]} is not a safetensors file, or damaged ({error}).") from error
     return StoredModel(places[0], described, tensors, hashlib.sha256(text).hexdigest()[:16])
+
+
+def fingerprint_array(fingerprint: str) -> np.ndarray:
+    """A fingerprint as a checkpoint keeps it."""
+    return np.frombuffer(bytes.fromhex(fingerprint), np.uint8)
+
+
+def refuse_another_model(kept: np.ndarray, fingerprint: str) -> None:
+    """See that a stopped run used the model that is there now.
+
+    Raises:
+        CheckpointError: the model's files have changed.
+    """
+    if not np.array_equal(kept, fingerprint_array(fingerprint)):
+        raise CheckpointError(
+            "the stopped run used another model of this name: resuming would mix two. Run without --resume."
+        )
 
 
 def _description(kind: ModelKind, path: Path, text: bytes) -> dict[str, Any]:

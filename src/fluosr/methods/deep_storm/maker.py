@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import torch
 
 from fluosr.corrections.movie import CorrectedMovie
-from fluosr.errors import CheckpointError, ModelError
+from fluosr.errors import ModelError
 from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.deep_storm.heatmap import HEIGHT, peaks, prepared
 from fluosr.methods.deep_storm.model import TrainedDeepStorm
 from fluosr.methods.image_maker import ImageMaker
+from fluosr.methods.trained_model import fingerprint_array, refuse_another_model
 
 BATCH_PIXELS = 2**18  # fine pixels computed at once
 
@@ -39,7 +38,7 @@ class DeepStormMaker(ImageMaker):
         self._network, self._device, self._threshold = model.network.to(device), device, threshold
         self._factor = model.instrument.factor
         self._fine_nm = movie.acquisition.pixel_size_nm / self._factor
-        self._fingerprint = np.frombuffer(bytes.fromhex(model.fingerprint), np.uint8)
+        self._fingerprint = model.fingerprint
         height, width = movie.field_shape
         self._sum = np.zeros((height * self._factor, width * self._factor))
         self._batch = max(1, BATCH_PIXELS // self._sum.size)
@@ -67,9 +66,9 @@ class DeepStormMaker(ImageMaker):
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ImageMaker`."""
-        columns = [np.asarray(getattr(self.molecules, item.name), float) for item in fields(Localisations)]
-        counts = {"count": np.array(self._count), "model": self._fingerprint}
-        return counts | {"sum": self._sum, "molecules": np.stack(columns)}
+        counts = {"count": np.array(self._count), "model": fingerprint_array(self._fingerprint)}
+        molecules = {f"molecules.{name}": column for name, column in self.molecules.arrays().items()}
+        return counts | molecules | {"sum": self._sum}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """See :class:`ImageMaker`.
@@ -77,13 +76,17 @@ class DeepStormMaker(ImageMaker):
         Raises:
             CheckpointError: the model's files have changed.
         """
-        if not np.array_equal(state["model"], self._fingerprint):
-            raise CheckpointError(
-                "the stopped run used another model of this name: resuming would mix two. Run without --resume."
-            )
+        refuse_another_model(state["model"], self._fingerprint)
         self._count, self._sum = int(state["count"]), state["sum"].copy()
-        names = [item.name for item in fields(Localisations)]
-        self._found = [Localisations(**dict(zip(names, state["molecules"].copy(), strict=True)))]
+        self._found = [
+            Localisations(
+                **{
+                    key.removeprefix("molecules."): value
+                    for key, value in state.items()
+                    if key.startswith("molecules.")
+                }
+            )
+        ]
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) molecules per fine pixel and frame."""

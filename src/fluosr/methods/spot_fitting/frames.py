@@ -100,7 +100,7 @@ class FrameFits:
     def state(self) -> dict[str, np.ndarray]:
         """Everything, for a checkpoint."""
         table = self.table(np.flatnonzero(self._done))
-        columns = {name: getattr(table, name) for name in ("frame", *COLUMNS)}
+        columns = table.arrays()
         widths = np.concatenate([np.zeros(0), *self._widths])
         return columns | {
             "done": self._done,

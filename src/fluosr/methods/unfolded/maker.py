@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
 
 import numpy as np
 import torch
 
 from fluosr.corrections.movie import CorrectedMovie
-from fluosr.errors import AcquisitionError, CheckpointError
+from fluosr.errors import AcquisitionError
 from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.image_maker import ImageMaker
+from fluosr.methods.trained_model import fingerprint_array, refuse_another_model
 from fluosr.methods.unfolded.background import background_levels
 from fluosr.methods.unfolded.matrices import grid_for
 from fluosr.methods.unfolded.molecules import molecules_in
@@ -47,7 +47,7 @@ class UnfoldedMaker(ImageMaker):
         self._fine_nm = movie.acquisition.pixel_size_nm / network.physics.factor
         background = parameters.background
         self._background = network.physics.background_photons if background is None else background
-        self._fingerprint = np.frombuffer(bytes.fromhex(fingerprint), np.uint8)
+        self._fingerprint = fingerprint
         self._parts: list[Localisations] = []  # tables of the batches so far, joined when they are asked for
         learned = {"fwhm_nm": network.fwhm_nm, "detection_photons": network.detection_photons}
         learned |= network.in_the_papers_numbers()
@@ -108,12 +108,11 @@ class UnfoldedMaker(ImageMaker):
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ImageMaker`."""
-        state = {"count": np.array(self._count), "model": self._fingerprint}
+        state = {"count": np.array(self._count), "model": fingerprint_array(self._fingerprint)}
         if self._network.physics.semi_blind:
             return state | {"moments": self._moments, "first": self._first}
-        molecules = self._molecules()
-        columns = [np.asarray(getattr(molecules, f.name), float) for f in fields(Localisations)]
-        return state | {"sum": self._sum, "molecules": np.stack(columns)}
+        molecules = {f"molecules.{name}": column for name, column in self._molecules().arrays().items()}
+        return state | molecules | {"sum": self._sum}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """See :class:`ImageMaker`.
@@ -121,17 +120,21 @@ class UnfoldedMaker(ImageMaker):
         Raises:
             CheckpointError: the model's files have changed.
         """
-        if not np.array_equal(state["model"], self._fingerprint):
-            raise CheckpointError(
-                "the stopped run used another model of this name: resuming would mix two. Run without --resume."
-            )
+        refuse_another_model(state["model"], self._fingerprint)
         self._count = int(state["count"])
         if self._network.physics.semi_blind:
             self._moments, self._first = state["moments"].copy(), state["first"].copy()
             return
         self._sum = state["sum"].copy()
-        names = [f.name for f in fields(Localisations)]
-        self._parts = [Localisations(**dict(zip(names, state["molecules"].copy(), strict=True)))]
+        self._parts = [
+            Localisations(
+                **{
+                    key.removeprefix("molecules."): value
+                    for key, value in state.items()
+                    if key.startswith("molecules.")
+                }
+            )
+        ]
 
     def image(self, run: Run, stage: str) -> np.ndarray:
         """(L Y, L X) photons per fine pixel and frame; of a semi-blind model the emitters' variance."""
