@@ -11,9 +11,9 @@ from fluosr.methods.deep_storm.heatmap import HEIGHT
 from fluosr.methods.deep_storm.model import TrainedDeepStorm
 from fluosr.methods.deep_storm.parameters import DeepStormParameters
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
+from fluosr.methods.unfolded.outer_problem import silver_steps
 from fluosr.methods.unfolded.parameters import UnfoldedParameters
 from fluosr.methods.unfolded.physics import Physics
-from fluosr.methods.unfolded.training import silver_steps
 
 ITERATIONS = 31
 POISSON = "kullback-leibler"  # name of a model with this data term; any other name is one of least squares

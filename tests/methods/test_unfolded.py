@@ -38,8 +38,9 @@ from fluosr.methods.unfolded.lesson import lesson_of
 from fluosr.methods.unfolded.model_file import contents, load_model
 from fluosr.methods.unfolded.molecules import molecules_in
 from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
+from fluosr.methods.unfolded.outer_problem import CHOOSING, silver_steps
 from fluosr.methods.unfolded.parameters import UnfoldedParameters
-from fluosr.methods.unfolded.training import CHOOSING, STAGE, silver_steps
+from fluosr.methods.unfolded.training import STAGE
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from tests import commands
 from tests.methods.unfolded_pairs import FACTOR, pair_of, physics_of, written

@@ -10,13 +10,14 @@ import torch
 
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run, StopRequested, build_parameters
-from fluosr.methods.unfolded import training
+from fluosr.methods.unfolded import outer_problem
 from fluosr.methods.unfolded.background import background_levels
 from fluosr.methods.unfolded.detection import LEVELS, _met, best_level, patches_found, pixels_found
 from fluosr.methods.unfolded.losses import loss_of
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
+from fluosr.methods.unfolded.outer_problem import CHOOSING, silver_steps
 from fluosr.methods.unfolded.pairs import Pair, batches_of, examples_of, units_of
-from fluosr.methods.unfolded.training import CHOOSING, STAGE, Trained, silver_steps, train
+from fluosr.methods.unfolded.training import STAGE, Trained, train
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from tests.methods.unfolded_pairs import BACKGROUND, FACTOR, FIELD, pair_of, physics_of
 
@@ -129,7 +130,7 @@ def test_the_search_for_a_start_stops_between_two_batches(monkeypatch: pytest.Mo
         judged.append(len(images))
         return 0.0
 
-    monkeypatch.setattr(training._OuterProblem, "judged", judge)
+    monkeypatch.setattr(outer_problem.OuterProblem, "judged", judge)
     with pytest.raises(StopRequested):
         trained(run, count=4, batch=1, validation_share=0.0, first_threshold=0.3)
     assert judged == [1] and not run.states
@@ -144,18 +145,18 @@ def test_the_search_for_a_start_goes_as_far_as_the_penalty_may(
 
     def starts(outer: Any, search: Any, parameters: Any, sparsities: Any, steps: Any, width: float) -> list[Any]:
         tried.extend(sparsities)
-        return [training._Start(-value, value, 0.2, steps, width) for value in sparsities]
+        return [outer_problem._Start(-value, value, 0.2, steps, width) for value in sparsities]
 
-    monkeypatch.setattr(training, "SPARSITIES", (0.9,))
-    monkeypatch.setattr(training, "FINER", ((1.8,),))
-    monkeypatch.setattr(training._OuterProblem, "_starts", starts)
+    monkeypatch.setattr(outer_problem, "SPARSITIES", (0.9,))
+    monkeypatch.setattr(outer_problem, "FINER", ((1.8,),))
+    monkeypatch.setattr(outer_problem.OuterProblem, "_starts", starts)
     trained(count=1, iterations=2, rounds=1, data_term=data_term)
     assert max(tried) == pytest.approx(highest)
 
 
 @pytest.mark.parametrize("optimiser", ["sgp", "adam"])
 def test_a_loss_without_gradient_is_said(monkeypatch: pytest.MonkeyPatch, optimiser: str) -> None:
-    monkeypatch.setattr(training, "loss_of", lambda *given: loss_of(*given) * torch.nan)
+    monkeypatch.setattr(outer_problem, "loss_of", lambda *given: loss_of(*given) * torch.nan)
     with pytest.raises(UsageError, match=r"diverges.*--learning-rate"):
         trained(optimiser=optimiser, count=1, rounds=1)
 
