@@ -7,7 +7,6 @@ up: the table is made of what there is. ``--minutes 60`` stops after an hour.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os
@@ -15,12 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from source_hash import source_hash
 from tables import FLUCTUATION_METHODS as METHODS
 from tables import RESULTS, Table, acquire, mean_sd, store
 
@@ -30,6 +29,7 @@ from fluosr.camera import Camera
 from fluosr.emitters import CompoundPoissonEmitters
 from fluosr.limits.bound import smallest_separation
 from fluosr.limits.scene import Experiment, Pair
+from fluosr.methods.registry import method_module
 from fluosr.quality.fidelity import fidelity
 from fluosr.quality.lines import judge_phantom
 from fluosr.simulate.argo import ArgoPhantom
@@ -37,7 +37,10 @@ from fluosr.simulate.filaments import FilamentPhantom
 from fluosr.simulate.movie import SimulatedMovie
 
 CACHE = RESULTS / "fluctuation_matrix.cells.json"
-ROOMS = ("optics", "emitters", "solvers", "networks", "corrections", "methods", "simulate", "quality")
+SIMULATED_AND_JUDGED = (
+    *("fluosr.simulate.movie", "fluosr.simulate.argo", "fluosr.simulate.filaments"),
+    *("fluosr.corrections.camera_estimate", "fluosr.quality.fidelity", "fluosr.quality.lines"),
+)
 KAPPAS, PHOTONS, FRAMES = (1.0, 10.0, 30.0, 100.0), (5.0, 30.0), (100, 500, 2000)
 SAMPLES = ("20-nm lines", "100-nm lines", "filaments")
 SEPARATIONS_NM = (40.0, 60.0, 80.0, 100.0, 120.0, 150.0, 180.0, 240.0, 300.0)
@@ -48,13 +51,6 @@ SHARE = 0.8  # of the light, that the support of an image holds
 DECIDING = ("20-nm lines", 100.0, 5.0, 500)
 COMPARED = ("covariance", "fluogan", "sparse", "richardson-lucy", "esrrf", "sofi", "sparcom", "colorme")
 SLOW = ("colorme", "sparcom", "divnoising")
-OWN_FOLDERS = {
-    "covariance": ("covariance", "fluogan"),
-    "colorme": ("colorme", "second_order"),
-    "sparcom": ("sparcom", "second_order"),
-    "srrf": ("radial_fluctuations",),
-    "esrrf": ("radial_fluctuations",),
-}
 REFUSED = {
     "correlation": 0.0,
     "nrmse": 1.0,
@@ -95,17 +91,8 @@ class Cell:
 
 @cache
 def code(method: str) -> str:
-    """Of everything that a cell depends on: cells of other code are run anew; other methods' folders do not count."""
-    source = Path(fluosr.__file__).parent
-    own = OWN_FOLDERS.get(method, (method.replace("-", "_"),))
-    files = []
-    for room in ROOMS:
-        for path in sorted((source / room).rglob("*.py")):
-            folder = path.relative_to(source / room).parts[0]
-            if room != "methods" or folder.endswith(".py") or folder in own:
-                files.append(path)
-    files += [source / f"{name}.py" for name in ("camera", "forward", "acquisition", "statistics")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    """Of everything that a cell depends on: cells of other code are run anew."""
+    return source_hash(method_module(method), *SIMULATED_AND_JUDGED)
 
 
 def phantom_of(sample: str, seed: int) -> Any:

@@ -39,7 +39,16 @@ def get_method(name: str) -> Method:
     Raises:
         UsageError: no such method; the nearest names are offered.
     """
+    method: Method = importlib.import_module(method_module(name)).METHOD
+    return method
+
+
+def method_module(name: str) -> str:
+    """The full name of the module that holds a method, not imported yet.
+
+    Raises:
+        UsageError: no such method; the nearest names are offered.
+    """
     if name not in _MODULES:
         raise UsageError(f"there is no method {name!r}{nearest(name, _MODULES)}")
-    method: Method = importlib.import_module(_MODULES[name]).METHOD
-    return method
+    return _MODULES[name]
