@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from fluosr.errors import OpticsError
+from fluosr.optics.banded import BandedMatrix, band_saving
 from fluosr.optics.psf import FWHM_PER_SIGMA, GaussianPSF, PointSpreadFunction, gaussian_integrals
 from fluosr.optics.sampling import Grid, margin_for, sum_pool, sum_pool_adjoint
 
 Shifts = Sequence[tuple[float, float]]
 GRAIN_SPACING = 1.5  # between grains, in their standard deviations
-BLOCK_PX = 16  # camera pixels along an axis that a banded product takes at once
 LEAST_BAND_SAVING = 4.0  # of multiplications, along both axes, from which on products by blocks are faster
 
 
@@ -126,13 +125,13 @@ class SeparableOperator(ImagingOperator):
         self._dtype, self._device = dtype, torch.device(device)
         if banded is None:
             worth = all(
-                _band_saving(stack[k], dtype) > LEAST_BAND_SAVING for stack in stacks for k in range(len(shifts))
+                band_saving(stack[k], dtype) > LEAST_BAND_SAVING for stack in stacks for k in range(len(shifts))
             )
             banded = worth and self._device.type == "cpu"
         self.banded = banded
         if banded:
-            self._bands = [tuple(_Banded(stack[k], dtype, device) for stack in stacks) for k in range(len(shifts))]
-            self._grain_bands = [_Banded(grain, dtype, device) for grain in grains]
+            self._bands = [tuple(BandedMatrix(stack[k], dtype, device) for stack in stacks) for k in range(len(shifts))]
+            self._grain_bands = [BandedMatrix(grain, dtype, device) for grain in grains]
             return
         self._grains = [torch.as_tensor(grain, dtype=dtype, device=device) for grain in grains]
         self._rows, self._columns = (torch.as_tensor(stack, dtype=dtype, device=device) for stack in stacks)
@@ -198,72 +197,6 @@ class SeparableOperator(ImagingOperator):
         if self.banded or not self._grains:
             return sources
         return self._grains[0] @ sources @ self._grains[1].T
-
-
-class _Banded:
-    """A matrix whose rows see only part of the columns: dense blocks of consecutive rows by the columns they see.
-
-    Args:
-        matrix: (m, n) float64, not negative.
-        dtype, device: of the blocks.
-    """
-
-    def __init__(self, matrix: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> None:
-        self.shape: tuple[int, int] = matrix.shape
-        self._blocks, self._blocks_t = (
-            [
-                (rows, columns, torch.as_tensor(np.ascontiguousarray(m[rows, columns]), dtype=dtype, device=device))
-                for rows, columns in _bands(m, dtype, matrix.shape[0])
-            ]
-            for m in (matrix, matrix.T)
-        )
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory of the blocks, bytes."""
-        return sum(block.nbytes for _, _, block in (*self._blocks, *self._blocks_t))
-
-    def dense(self) -> np.ndarray:
-        """(m, n) float64, the matrix as it is used."""
-        matrix = np.zeros(self.shape)
-        for rows, columns, block in self._blocks:
-            matrix[rows, columns] = block.double().cpu().numpy()
-        return matrix
-
-    def apply(self, x: torch.Tensor) -> torch.Tensor:
-        """M x^T: (q, n) -> (m, q). Twice, with the factors of either axis, it is A1 (A2 X^T)^T = A1 X A2^T."""
-        return _apply(self._blocks, x, self.shape[0])
-
-    def apply_adjoint(self, x: torch.Tensor) -> torch.Tensor:
-        """M^T x^T: (q, m) -> (n, q)."""
-        return _apply(self._blocks_t, x, self.shape[1])
-
-
-def _apply(blocks: list[tuple[slice, slice, torch.Tensor]], x: torch.Tensor, size: int) -> torch.Tensor:
-    product = x.new_empty((size, x.shape[0]))
-    for rows, columns, block in blocks:
-        torch.mm(block, x[:, columns].T, out=product[rows])
-    return product
-
-
-def _bands(matrix: np.ndarray, dtype: torch.dtype, length_px: int) -> list[tuple[slice, slice]]:
-    """Consecutive rows of a matrix, about ``BLOCK_PX`` of an axis of ``length_px`` at once, and the columns they see.
-
-    Columns at either end whose entries are all under ``eps`` / 128 of the matrix's largest are not seen.
-    """
-    edges = np.linspace(0, matrix.shape[0], math.ceil(length_px / BLOCK_PX) + 1).round().astype(int)
-    seen = np.maximum.reduceat(matrix, edges[:-1], axis=0) > torch.finfo(dtype).eps / 128 * matrix.max()
-    first, last = seen.argmax(1), seen.shape[1] - seen[:, ::-1].argmax(1)
-    return [
-        (slice(*rows), slice(*columns))
-        for rows, columns in zip(pairwise(edges.tolist()), zip(first.tolist(), last.tolist(), strict=True), strict=True)
-    ]
-
-
-def _band_saving(matrix: np.ndarray, dtype: torch.dtype) -> float:
-    """Multiplications that a matrix takes over those that its bands take."""
-    bands = _bands(matrix, dtype, matrix.shape[0])
-    return matrix.size / sum((r.stop - r.start) * (c.stop - c.start) for r, c in bands)
 
 
 def _axis_matrix(size: int, grid: Grid, sigma: float, shift: float, periodic: bool) -> np.ndarray:

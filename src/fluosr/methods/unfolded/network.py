@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from fluosr.methods.unfolded.inference import images_without_gradient
 from fluosr.methods.unfolded.matrices import BatchedOperator, curvature_bound, grid_for, operator_for
 from fluosr.methods.unfolded.physics import Physics
 from fluosr.methods.unfolded.smoothing import binarised, smoothed_projection
@@ -146,8 +147,12 @@ class UnfoldedGradient(torch.nn.Module):
         level = background.to(frames).reshape(-1, 1, 1)
         if self.physics.data_term == "kullback-leibler":
             level = level.clamp(min=LEAST_BACKGROUND * self.units.level)
-        newer = older = frames.new_zeros((frames.shape[0], *grid.shape))
         count = self.architecture.iterations
+        if not torch.is_grad_enabled() and frames.device.type == "cpu" and frames.dtype == torch.float32:
+            inertias = [inertia(k) for k in range(count)]
+            given = (operator, frames, level, self.residual, steps.tolist(), inertias, float(penalty))
+            return grid.crop(images_without_gradient(*given, self.projection_width))
+        newer = older = frames.new_zeros((frames.shape[0], *grid.shape))
         length = count if segments == 0 else math.ceil(count / (segments or max(1, round(math.sqrt(count)))))
         keep_all = segments == 0 or not torch.is_grad_enabled()
 
@@ -175,11 +180,14 @@ class UnfoldedGradient(torch.nn.Module):
         self, operator: BatchedOperator, x: torch.Tensor, frames: torch.Tensor, background: torch.Tensor
     ) -> torch.Tensor:
         """(B, ny, nx) gradient of D at ``x``, without lambda; ``background`` (B, 1, 1)."""
-        seen = operator.forward(x)
+        return operator.adjoint(self.residual(operator.forward(x), frames, background))
+
+    def residual(self, seen: torch.Tensor, frames: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+        """Derivative of D with respect to ``seen`` = A x, in the shape of the frames."""
         if self.physics.data_term == "least-squares":
-            return operator.adjoint(seen + (background - frames))
+            return seen + (background - frames)
         expected = torch.maximum(seen + background, LEAST_LIGHT * background)
-        return operator.adjoint(self.units.level * (1.0 - frames.clamp(min=0.0) / expected))
+        return self.units.level * (1.0 - frames.clamp(min=0.0) / expected)
 
     def support(self, x: torch.Tensor) -> torch.Tensor:
         """(B, L Y, L X) in [0, 1]: the smooth binarisation of images."""

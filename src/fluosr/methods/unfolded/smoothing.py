@@ -6,7 +6,7 @@ import torch
 
 
 def smoothed_projection(u: torch.Tensor, width: float) -> torch.Tensor:
-    """P_eps: 0 for u <= 0, 2 u^2 / eps - u^3 / eps^2 between, u from eps on.
+    """P_eps: 0 for u <= 0, 2 u^2 / eps - u^3 / eps^2 between, u from eps on: u t (2 - t) with t = u / eps in [0, 1].
 
     Once differentiable, with slopes up to 4/3; it differs from max(0, u) by 4 eps / 27 at the most.
 
@@ -25,7 +25,7 @@ class _SmoothedProjection(torch.autograd.Function):
         ctx.save_for_backward(u)
         ctx.width = width  # type: ignore[attr-defined]
         t = (u / width).clamp_(0.0, 1.0)
-        return u.clamp(min=0.0).sub_((1.0 - t).square_().mul_(t).mul_(width))
+        return u.clamp(min=0.0).mul_(t).mul_(2.0 - t)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, slope: torch.Tensor) -> tuple[torch.Tensor, None]:
