@@ -1,0 +1,121 @@
+"""The training of a restorer, ready to begin."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from fluosr.errors import UsageError
+from fluosr.methods.base import Run
+from fluosr.methods.lesson import Lesson
+from fluosr.networks.restorers import build_restorer, restorer_options
+from fluosr.restoration.examples import DegradedExamples, Degrade, Examples, PairedExamples
+from fluosr.restoration.fields import Field, split_fields
+from fluosr.restoration.model import KIND, Knowledge, TrainedRestorer
+from fluosr.restoration.parameters import RestorationTraining
+from fluosr.restoration.perceptual import PerceptualLoss
+from fluosr.restoration.training import Log, Training
+
+STAGE = "training"
+SAFE_POINT = 10  # steps from one to the next
+
+
+@dataclass(frozen=True, eq=False)
+class LearntRestorer:
+    """A trained model, and its log."""
+
+    model: TrainedRestorer
+    log: Log
+
+
+def lesson_of(
+    fields: Sequence[Field],
+    scale: int,
+    parameters: RestorationTraining,
+    *,
+    degrade: Degrade | None = None,
+    degradation: Mapping[str, Any] | None = None,
+    pixel_size_nm: float | None = None,
+    perceptual: PerceptualLoss | None = None,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+) -> Lesson[LearntRestorer]:
+    """Learning from fields.
+
+    Args:
+        fields: with frames for the paired arm, good images alone for the others.
+        scale: s.
+        parameters: what is learnt, and how.
+        degrade: makes bad images from good ones, for the arms that need it.
+        degradation: what it does, as plain values, for the record.
+        pixel_size_nm: of the bad images, where known.
+        perceptual: a further loss of the second stage.
+        on_log: is told each entry of the log.
+
+    Raises:
+        UsageError: fields that leak or do not fit, no such network, a patch larger than an image.
+    """
+    if (parameters.arm == "paired") != (degrade is None):
+        raise UsageError(f"the arm {parameters.arm!r} and what makes the bad images do not go together.")
+    options = {"blocks": parameters.blocks, "features": parameters.features}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = restorer_options(parameters.network, given).model_dump()
+
+    def examples_of(some: Sequence[Field]) -> Examples:
+        if degrade is None:
+            return PairedExamples(some, scale, augment=bool(parameters.augment))
+        return DegradedExamples(some, scale, degrade, augment=parameters.augment is not False)
+
+    def learn(run: Run) -> LearntRestorer:
+        split = np.random.default_rng(run.stream_seed("split"))
+        training_fields, validation_fields = split_fields(fields, parameters.validation_share, split)
+        streams = (torch.Generator().manual_seed(run.stream_seed(name) % 2**63) for name in ("weights", "looks", "steps"))
+        weights, looks, steps = streams
+        network = build_restorer(parameters.network, weights, scale, options=chosen)
+        looked_at = examples_of(validation_fields).whole(looks) if validation_fields else []
+        training = Training(
+            network, examples_of(training_fields), looked_at, parameters, steps, run.device, perceptual
+        )
+        if (kept := run.recall(STAGE)) is not None:
+            training.restore(kept)
+        told = 0 if kept is None else len(training.log.entries)
+        total = parameters.iterations + parameters.gan_iterations
+        while not training.finished:
+            training.step()
+            for entry in training.log.entries[told:]:
+                if on_log is not None:
+                    on_log(entry)
+            told = len(training.log.entries)
+            run.progress(STAGE, training.steps, total)
+            if training.steps % SAFE_POINT == 0:
+                run.keep(STAGE, training.tensors())
+        known = Knowledge(
+            parameters.network, chosen, scale, parameters.arm, pixel_size_nm, len(training_fields)
+        )
+        return LearntRestorer(TrainedRestorer(training.result().cpu(), known), training.log)
+
+    def files(made: LearntRestorer, record: dict[str, Any]) -> tuple[bytes, bytes]:
+        return made.model.packed(record)
+
+    def record(made: LearntRestorer) -> dict[str, Any]:
+        return {"log": made.log.entries}
+
+    def kept(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
+        return f"{int(states[STAGE]['counts'][0]) if STAGE in states else 0} steps of training"
+
+    facts = {
+        "parameters": parameters.model_dump(mode="json"),
+        "scale": scale,
+        "degradation": dict(degradation or {}),
+        "fields": {field.name: _fingerprint(field) for field in fields},
+    }
+    return Lesson(KIND, facts, learn, files, record, kept)
+
+
+def _fingerprint(field: Field) -> str:
+    arrays = [field.high] if field.low is None else [field.high, field.low]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:16]

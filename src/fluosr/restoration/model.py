@@ -1,0 +1,93 @@
+"""A trained restorer as JSON and safetensors: its network, what it was trained on, and what it does to the pixel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fluosr.errors import FluosrError, ModelError
+from fluosr.methods.trained_model import ModelKind, packed, read_model
+from fluosr.networks.restorer import Restorer
+from fluosr.networks.restorers import build_restorer, restorer_options
+
+KIND = ModelKind("restoration")
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a restorer was trained on.
+
+    Args:
+        network: its name.
+        options: of the network.
+        scale: how many times finer its images are.
+        arm: where its bad images came from: paired, synthetic or physics.
+        pixel_size_nm: of the bad images; None where it was not said.
+        fields: how many it learnt from.
+    """
+
+    network: str
+    options: dict[str, Any]
+    scale: int
+    arm: str
+    pixel_size_nm: float | None
+    fields: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRestorer:
+    """A network that restores, and what it knows.
+
+    Args:
+        network: ready to be asked.
+        knowledge: what it was trained on.
+        fingerprint: of its files; empty where it was not read from files.
+        record: how it was trained, as its file says.
+    """
+
+    network: Restorer
+    knowledge: Knowledge
+    fingerprint: str = ""
+    record: dict[str, Any] | None = None
+
+    def packed(self, record: dict[str, Any]) -> tuple[bytes, bytes]:
+        """The contents of NAME.json and NAME.safetensors.
+
+        Args:
+            record: how it was trained, as plain values.
+        """
+        return packed(KIND, {"knowledge": asdict(self.knowledge), "training": record}, self.network.state_dict())
+
+
+def load_restorer(name: str | Path) -> TrainedRestorer:
+    """The model called NAME.
+
+    Raises:
+        ModelError: not there, damaged, of another version or architecture.
+    """
+    stored = read_model(KIND, name)
+    try:
+        known = Knowledge(**stored.description["knowledge"])
+        pixel = known.pixel_size_nm
+        if not isinstance(known.scale, int) or not (pixel is None or pixel > 0):
+            raise ValueError("its scale or pixel size cannot be")
+        restorer_options(known.network, known.options)
+        with torch.device("meta"):  # its shapes, before any memory is taken for them
+            shapes = build_restorer(known.network, torch.Generator(), known.scale, options=known.options).state_dict()
+    except (KeyError, TypeError, ValueError, FluosrError) as error:
+        raise ModelError(f"{stored.path} is damaged, or of another architecture ({error}).") from error
+    wrong = [n for n in {*shapes, *stored.tensors} if n not in shapes or n not in stored.tensors]
+    wrong += [n for n in shapes if n in stored.tensors and shapes[n].shape != stored.tensors[n].shape]
+    if wrong:
+        raise ModelError(
+            f"{stored.path}: its weights are of another network than {known.network} ({sorted(wrong)[0]} and "
+            f"{len(wrong) - 1} others do not fit)."
+        )
+    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
+        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    network = build_restorer(known.network, torch.Generator().manual_seed(0), known.scale, options=known.options)
+    network.load_state_dict(stored.tensors)
+    return TrainedRestorer(network.eval(), known, stored.fingerprint, stored.description.get("training"))

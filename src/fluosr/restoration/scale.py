@@ -1,0 +1,83 @@
+"""Grey values as a network sees them: each image with mean 0 and standard deviation 1; and a pair on one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from fluosr.errors import UsageError
+
+Image = TypeVar("Image", np.ndarray, torch.Tensor)
+
+
+@dataclass(frozen=True)
+class GreyScale:
+    """v = (y - offset) / spread.
+
+    Args:
+        offset, spread: grey values; ``spread`` is positive.
+    """
+
+    offset: float
+    spread: float
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> GreyScale:
+        """That on which a (Y, X) image has mean 0 and standard deviation 1: whatever its gain and its bits.
+
+        Raises:
+            UsageError: the image is constant, or not finite.
+        """
+        offset, spread = float(image.mean(dtype=float)), float(image.std(dtype=float))
+        if not np.isfinite(spread):
+            raise UsageError("the image holds values that are not finite.")
+        if spread <= 1e-6 * max(abs(offset), 1e-30):
+            raise UsageError(f"the image is constant ({offset:g} everywhere): there is nothing to restore in it.")
+        return cls(offset, spread)
+
+    def apply(self, image: Image) -> Image:
+        """Grey values -> what the network sees."""
+        return (image - self.offset) / self.spread
+
+    def undo(self, image: Image) -> Image:
+        """What the network makes -> grey values."""
+        return image * self.spread + self.offset
+
+
+def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """(s Y, s X) -> (Y, X) float64, the means over s x s pixels.
+
+    Raises:
+        UsageError: sides that are no multiples of ``factor``.
+    """
+    height, width = image.shape
+    if height % factor or width % factor:
+        raise UsageError(f"sides of {height} x {width} pixels are no multiples of {factor}.")
+    return np.asarray(image.reshape(height // factor, factor, width // factor, factor).mean((1, 3), dtype=float))
+
+
+def on_scale_of(high: np.ndarray, low: np.ndarray, factor: int) -> np.ndarray:
+    """The good image on the scale of grey values of the fast one: a high + b, least squares over its block means.
+
+    Two recordings of one field differ in exposure, gain and offset; what is to be learnt is not that.
+
+    Args:
+        high: (s Y, s X).
+        low: (Y, X), a mean over repeats where there are several.
+        factor: s.
+
+    Raises:
+        UsageError: the good image is constant, or the two have nothing in common.
+    """
+    small = block_mean(high, factor)
+    centred = small - small.mean()
+    power = float((centred**2).sum())
+    if power <= 0.0:
+        raise UsageError("the good image is constant: nothing can be learnt from it.")
+    gain = float((centred * low).sum()) / power
+    if gain <= 0.0:
+        raise UsageError("the good image is dark where the fast one is bright: they do not show one field.")
+    return (gain * high + (float(low.mean()) - gain * float(small.mean()))).astype(np.float32)
