@@ -44,6 +44,7 @@ ROOMS = (
     "checkpoint",
     "pipeline",
     "learning",
+    "restoring",
     "settings",
     "comparison",
     "sweep",

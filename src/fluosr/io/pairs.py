@@ -31,16 +31,25 @@ def read_pairs(folder: Path, camera: Camera, pixel_size_nm: float, factor: int) 
         UsageError: no pair, one half of a pair is missing, or a molecule lies in a frame that the movie has not or has
             no photons; says which.
     """
-    if not folder.is_dir():
-        raise ImageReadError(f"{folder} is not a folder; PAIRS is the folder with NAME.tif and NAME-truth.tif.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        stem = _stem(path)
-        if stem is None or (path.name.lower().endswith(TABLES) and not stem.endswith(TRUTH)):
-            continue
-        if stem in found:
-            raise UsageError(f"{found[stem]} and {path} have one name; which of them is meant? Remove the other.")
-        found[stem] = path
+    pairs = []
+    for name, movie, truth in paired_files(folder, tables=True):
+        frames = camera.to_photons(images_of(movie))
+        pairs.append(Pair(name, frames, _truth(truth, frames.shape, pixel_size_nm, factor)))
+    return pairs
+
+
+def paired_files(folder: Path, *, tables: bool = False) -> list[tuple[str, Path, Path]]:
+    """(NAME, movie, truth) of every pair of a folder, in the order of their names.
+
+    Args:
+        folder: with NAME.tif and NAME-truth.tif.
+        tables: a truth may be a table of molecules.
+
+    Raises:
+        ImageReadError: no such folder.
+        UsageError: no pair, one half of a pair is missing, or two files of one name; says which.
+    """
+    found = stems(folder, tables=tables)
     truths = {stem.removesuffix(TRUTH): path for stem, path in found.items() if stem.endswith(TRUTH)}
     movies = {stem: path for stem, path in found.items() if not stem.endswith((TRUTH, *BESIDE))}
     for name in sorted(movies.keys() ^ truths.keys()):
@@ -48,11 +57,28 @@ def read_pairs(folder: Path, camera: Camera, pixel_size_nm: float, factor: int) 
         raise UsageError(f"{there} has no partner: {missing} is missing in {folder}.")
     if not movies:
         raise UsageError(f"{folder} holds no pairs: put NAME.tif (frames) and NAME-truth.tif (truth) into it.")
-    pairs = []
-    for name in sorted(movies):
-        frames = camera.to_photons(_frames(movies[name]))
-        pairs.append(Pair(name, frames, _truth(truths[name], frames.shape, pixel_size_nm, factor)))
-    return pairs
+    return [(name, movies[name], truths[name]) for name in sorted(movies)]
+
+
+def stems(folder: Path, *, tables: bool = False) -> dict[str, Path]:
+    """Name without ending -> path, of the TIFFs in a folder, and where wanted of tables that are a truth.
+
+    Raises:
+        ImageReadError: no such folder.
+        UsageError: two files of one name.
+    """
+    if not folder.is_dir():
+        raise ImageReadError(f"{folder} is not a folder; a folder with NAME.tif and NAME-truth.tif is meant.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem = _stem(path)
+        is_table = path.name.lower().endswith(TABLES)
+        if stem is None or (is_table and not (tables and stem.endswith(TRUTH))):
+            continue
+        if stem in found:
+            raise UsageError(f"{found[stem]} and {path} have one name; which of them is meant? Remove the other.")
+        found[stem] = path
+    return found
 
 
 def _stem(path: Path) -> str | None:
@@ -61,7 +87,8 @@ def _stem(path: Path) -> str | None:
     return path.name[: -len(ending)] if ending and path.is_file() else None
 
 
-def _frames(path: Path) -> np.ndarray:
+def images_of(path: Path) -> np.ndarray:
+    """(T, Y, X) all images of a TIFF with at most one axis besides Y and X."""
     frames = open_tiff(path, time_axis="any").frames
     return frames.read(slice(0, frames.shape[0]))
 
@@ -69,7 +96,7 @@ def _frames(path: Path) -> np.ndarray:
 def _truth(path: Path, movie: tuple[int, ...], pixel_size_nm: float, factor: int) -> np.ndarray:
     """Images as they are; of a table the photons in each fine pixel of each frame."""
     if not path.name.lower().endswith(TABLES):
-        images = _frames(path).astype(np.float32)
+        images = images_of(path).astype(np.float32)
         return images[0] if len(images) == 1 else images
     table, (count, height, width) = read_localisations(path), movie
     if len(table) and table.frame[-1] >= count:

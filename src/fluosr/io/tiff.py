@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,36 @@ def open_tiff(
         UsageError: a channel, plane or axis that the file does not have.
     """
     path = Path(path)
+
+    def choose(stack: Stack) -> tuple[int, int, int, str]:
+        return choose_axes(path, stack, time_axis, channel, z)
+
+    return _opened(path, choose, unlabelled_is_time=time_axis is None, allow_truncated=allow_truncated)
+
+
+def open_images(path: str | os.PathLike[str]) -> TiffMovie:
+    """Every image of a TIFF, whatever their axes are: ``frames`` are (N, Y, X), the last of the file's axes fastest.
+
+    ``metadata`` has the labels and sizes of the axes.
+
+    Raises:
+        ImageReadError, NotGreyError: as for :func:`open_tiff`.
+    """
+    path = Path(path)
+
+    def choose(stack: Stack) -> tuple[int, int, int, str]:
+        return 0, 1, math.prod(stack.sizes), ""
+
+    return _opened(path, choose, unlabelled_is_time=False, allow_truncated=False)
+
+
+def _opened(
+    path: Path,
+    choose: Callable[[Stack], tuple[int, int, int, str]],
+    *,
+    unlabelled_is_time: bool,
+    allow_truncated: bool,
+) -> TiffMovie:
     _check_is_tiff(path)
     with decoder_errors(path, "opened"):
         directories = walk(path)
@@ -99,13 +130,13 @@ def open_tiff(
             key = stack.key
             _check_pixels(path, key)
             _check_size(path, key, directories)
-            start, step, n_frames, label = choose_axes(path, stack, time_axis, channel, z)
+            start, step, n_frames, label = choose(stack)
             frames, whole = locate(path, stack, range(start, start + n_frames * step, step))
             calibration = read_calibration(tif, ome)
         notes: list[str] = []
         if key.photometric == 0:
             notes.append("The file says that white is zero; its values are taken as they are.")
-        if label in UNLABELLED and n_frames > 1 and time_axis is None:
+        if label in UNLABELLED and n_frames > 1 and unlabelled_is_time:
             notes.append(f"The file does not say what its {n_frames} images are; they are taken as frames in time.")
         if whole < n_frames or directories.cut:
             absent = [other.name for other in named_files(str(path), ome) if not other.exists()]

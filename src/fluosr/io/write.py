@@ -5,13 +5,15 @@ A stopped run, a full disk or a broken link thus never leaves half a result, nor
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
 import os
 import secrets
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,52 @@ def write_movie(
         options = {"imagej": True} if imagej else {"ome": True, "bigtiff": big}
         _write_tiff(part, source, pixel_size_nm, metadata, shape=shape, dtype=stored, **options)
         next(source, None)  # the writer stops after n_frames: one too many shows here
+
+
+@contextmanager
+def images_to_fill(
+    path: StrPath, axes: str, sizes: Sequence[int], pixel_size_nm: float | None, name: str
+) -> Iterator[np.ndarray]:
+    """A float32 OME-TIFF on disk to write pixels into, never whole in memory; it gets its name when all is well.
+
+    Args:
+        path: where to; folders above it are made.
+        axes: label of each axis, as OME knows them, ending in YX.
+        sizes: of each.
+        pixel_size_nm: nm; None where it is not known.
+        name: the image's name, shown by viewers.
+
+    Yields:
+        An array of these sizes, a map of the file.
+
+    Raises:
+        OutputError: it cannot be written; what was there is untouched.
+    """
+    import tifffile
+
+    n_bytes = 4 * math.prod(sizes)
+    metadata: dict[str, Any] = {"axes": axes, "Name": name.encode("utf-8", "backslashreplace").decode()}
+    options: dict[str, Any] = {}
+    if pixel_size_nm is not None:
+        metadata |= {f"PhysicalSize{axis}": pixel_size_nm / 1000.0 for axis in "XY"}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        options = {"resolution": (1e7 / pixel_size_nm,) * 2, "resolutionunit": "CENTIMETER"}
+    with _beside(path) as part:
+        free = shutil.disk_usage(part.parent).free
+        if n_bytes > free:  # a map that does not fit on the disk would kill the process
+            raise OSError(errno.ENOSPC, f"{n_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+        array = tifffile.memmap(
+            part,
+            shape=tuple(sizes),
+            dtype=np.float32,
+            ome=True,
+            bigtiff=n_bytes > CLASSIC_BYTES,
+            metadata=metadata,
+            photometric="minisblack",
+            **options,
+        )
+        yield array
+        array.flush()
 
 
 def write_json(path: StrPath, value: Any) -> None:

@@ -14,8 +14,8 @@ from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.methods.lesson import Lesson
 from fluosr.networks.restorers import build_restorer, restorer_options
-from fluosr.restoration.examples import DegradedExamples, Degrade, Examples, PairedExamples
-from fluosr.restoration.fields import Field, split_fields
+from fluosr.restoration.examples import Degrade, DegradedExamples, Examples, PairedExamples
+from fluosr.restoration.fields import Field, refuse_leaks, split_fields
 from fluosr.restoration.model import KIND, Knowledge, TrainedRestorer
 from fluosr.restoration.parameters import RestorationTraining
 from fluosr.restoration.perceptual import PerceptualLoss
@@ -38,29 +38,32 @@ def lesson_of(
     scale: int,
     parameters: RestorationTraining,
     *,
+    validation: Sequence[Field] = (),
     degrade: Degrade | None = None,
     degradation: Mapping[str, Any] | None = None,
     pixel_size_nm: float | None = None,
     perceptual: PerceptualLoss | None = None,
-    on_log: Callable[[dict[str, Any]], None] | None = None,
+    on_log: Callable[[list[dict[str, Any]]], None] | None = None,
 ) -> Lesson[LearntRestorer]:
     """Learning from fields.
 
     Args:
         fields: with frames for the paired arm, good images alone for the others.
+        validation: fields that are only looked at; where none are given, some are kept aside.
         scale: s.
         parameters: what is learnt, and how.
         degrade: makes bad images from good ones, for the arms that need it.
         degradation: what it does, as plain values, for the record.
         pixel_size_nm: of the bad images, where known.
         perceptual: a further loss of the second stage.
-        on_log: is told each entry of the log.
+        on_log: is given the log whenever it has grown.
 
     Raises:
         UsageError: fields that leak or do not fit, no such network, a patch larger than an image.
     """
     if (parameters.arm == "paired") != (degrade is None):
         raise UsageError(f"the arm {parameters.arm!r} and what makes the bad images do not go together.")
+    refuse_leaks({"training": fields, "validation": validation})
     options = {"blocks": parameters.blocks, "features": parameters.features}
     given = {name: value for name, value in options.items() if value is not None}
     chosen = restorer_options(parameters.network, given).model_dump()
@@ -71,31 +74,26 @@ def lesson_of(
         return DegradedExamples(some, scale, degrade, augment=parameters.augment is not False)
 
     def learn(run: Run) -> LearntRestorer:
-        split = np.random.default_rng(run.stream_seed("split"))
-        training_fields, validation_fields = split_fields(fields, parameters.validation_share, split)
-        streams = (torch.Generator().manual_seed(run.stream_seed(name) % 2**63) for name in ("weights", "looks", "steps"))
-        weights, looks, steps = streams
+        learnt, looked_at = list(fields), list(validation)
+        if not looked_at:
+            split = np.random.default_rng(run.stream_seed("split"))
+            learnt, looked_at = split_fields(fields, parameters.validation_share, split)
+        weights, looks, steps = (_generator(run, name) for name in ("weights", "looks", "steps"))
         network = build_restorer(parameters.network, weights, scale, options=chosen)
-        looked_at = examples_of(validation_fields).whole(looks) if validation_fields else []
-        training = Training(
-            network, examples_of(training_fields), looked_at, parameters, steps, run.device, perceptual
-        )
+        pairs = examples_of(looked_at).whole(looks) if looked_at else []
+        training = Training(network, examples_of(learnt), pairs, parameters, steps, run.device, perceptual)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
-        told = 0 if kept is None else len(training.log.entries)
-        total = parameters.iterations + parameters.gan_iterations
+        told, total = 0, parameters.iterations + parameters.gan_iterations
         while not training.finished:
             training.step()
-            for entry in training.log.entries[told:]:
-                if on_log is not None:
-                    on_log(entry)
+            if on_log is not None and len(training.log.entries) > told:
+                on_log(training.log.entries)
             told = len(training.log.entries)
             run.progress(STAGE, training.steps, total)
             if training.steps % SAFE_POINT == 0:
                 run.keep(STAGE, training.tensors())
-        known = Knowledge(
-            parameters.network, chosen, scale, parameters.arm, pixel_size_nm, len(training_fields)
-        )
+        known = Knowledge(parameters.network, chosen, scale, parameters.arm, pixel_size_nm, len(learnt))
         return LearntRestorer(TrainedRestorer(training.result().cpu(), known), training.log)
 
     def files(made: LearntRestorer, record: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -112,8 +110,13 @@ def lesson_of(
         "scale": scale,
         "degradation": dict(degradation or {}),
         "fields": {field.name: _fingerprint(field) for field in fields},
+        "validation": {field.name: _fingerprint(field) for field in validation},
     }
     return Lesson(KIND, facts, learn, files, record, kept)
+
+
+def _generator(run: Run, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)
 
 
 def _fingerprint(field: Field) -> str:

@@ -66,8 +66,8 @@ def _check_place(field: Field, factor: int) -> None:
     if max(map(abs, shift)) >= 1 and best - here > max(SHIFTED, CLEARLY / np.sqrt(low.size)):
         raise UsageError(
             f"{field.name}: the frames are shifted against the good image by {shift[0]} pixels along y and {shift[1]} "
-            f"along x (correlation {best:.2f} there, {here:.2f} as they are), or are not of this field. Register the pair, "
-            "or leave it out."
+            f"along x (correlation {best:.2f} there, {here:.2f} as they are), or are of another field. Register the "
+            "pair, or leave it out."
         )
 
 

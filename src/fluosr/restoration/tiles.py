@@ -17,6 +17,7 @@ from fluosr.errors import OutputError, UsageError
 from fluosr.methods.base import Run
 from fluosr.networks.reach import reach_px, stage_reaches
 from fluosr.networks.restorer import Restorer, StagedRestorer
+from fluosr.restoration.scale import GreyScale
 
 TILE_PX = 256
 MARGIN_PX = 8  # of reflected image around it: convolutions pad with zeros, which would darken the outermost pixels
@@ -33,6 +34,7 @@ def restore(
     images: np.ndarray,
     out: np.ndarray | None = None,
     *,
+    grey: GreyScale | None = None,
     tile_px: int = TILE_PX,
     ensemble: bool = False,
     run: Run | None = None,
@@ -49,6 +51,7 @@ def restore(
         images: (..., Y, X), real, finite; leading axes (channels, time) are taken one image after another. A memory map
             is read tile by tile.
         out: (..., s Y, s X) floats, written tile by tile, such as a memory map; made if not given.
+        grey: how the network sees grey values; what it makes is turned back. By default as they are.
         tile_px: largest side of a tile, LR pixels, without its surroundings.
         ensemble: the mean over the 8 flips and turns of the image, for 8 times the work.
         run: told of progress; asked before every tile whether to stop.
@@ -61,7 +64,7 @@ def restore(
         OutputError: no room for the temporary file.
         StopRequested: asked to stop; the tiles done are in ``out``, those of an ensemble not whole.
     """
-    run = run or Run()
+    run, grey = run or Run(), grey or GreyScale(0.0, 1.0)
     out = _checked(network, images, out, tile_px)
     n_images, views = prod(images.shape[:-2]), _SYMMETRIES if ensemble else _SYMMETRIES[:1]
     if not n_images:
@@ -83,8 +86,9 @@ def restore(
             for number, view in enumerate(views):
                 image, target = view(images[index]), view(out[index])
                 grid = _axes(network, image.shape, tile_px)
-                write = _output_writer(target, grid, network.scale, weight=1 / len(views), add=number > 0)
-                _through_stages(network, stages, _image_reader(image, grid), write, grid, before_a_tile)
+                read = _image_reader(image, grid, grey)
+                write = _output_writer(target, grid, network.scale, grey, weight=1 / len(views), add=number > 0)
+                _through_stages(network, stages, read, write, grid, before_a_tile)
     run.progress("restoring", total, total)
     return out
 
@@ -195,18 +199,20 @@ def _on_tiles(
             write(made[:, top:bottom, left:right].float().cpu().numpy(), *tile)
 
 
-def _image_reader(image: np.ndarray, axes: tuple[_Axis, _Axis]) -> Reader:
+def _image_reader(image: np.ndarray, axes: tuple[_Axis, _Axis], grey: GreyScale) -> Reader:
     sources = [axis.pixels() for axis in axes]
 
     def read(rows: Span, columns: Span) -> np.ndarray:
         cells = zip(sources, axes, (rows, columns), strict=True)
         where = [pixels[span[0] * axis.multiple : span[1] * axis.multiple] for pixels, axis, span in cells]
-        return image[np.ix_(*where)][None]
+        return grey.apply(image[np.ix_(*where)][None].astype(np.float32))
 
     return read
 
 
-def _output_writer(out: np.ndarray, axes: tuple[_Axis, _Axis], scale: int, weight: float, add: bool) -> Writer:
+def _output_writer(
+    out: np.ndarray, axes: tuple[_Axis, _Axis], scale: int, grey: GreyScale, weight: float, add: bool
+) -> Writer:
     """Of tiles of the grid at ``scale`` times its pixels into an image without the margin."""
 
     def write(made: np.ndarray, rows: Span, columns: Span) -> None:
@@ -216,7 +222,7 @@ def _output_writer(out: np.ndarray, axes: tuple[_Axis, _Axis], scale: int, weigh
             kept = max(start, 0), max(min(stop, axis.n_px * scale), 0)
             into.append(slice(*kept))
             cut.append(slice(kept[0] - start, max(kept[1], kept[0]) - start))
-        part = weight * made[0][tuple(cut)]
+        part = weight * grey.undo(made[0][tuple(cut)])
         out[tuple(into)] = out[tuple(into)] + part if add else part
 
     return write

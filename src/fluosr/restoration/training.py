@@ -88,11 +88,12 @@ class Training:
         self.device = torch.device(device)
         self.network = network.to(self.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.validation = [(low.to(self.device), high.to(self.device)) for low, high in validation]
+        self.validation = [self._fitting(low, high) for low, high in validation]
         self.discriminator: UNetDiscriminator | None = None
         self.perceptual = None if perceptual is None else perceptual.to(self.device)
         if parameters.gan_iterations:
-            self.discriminator = UNetDiscriminator(generator).to(self.device)
+            judge = UNetDiscriminator(generator, features=parameters.discriminator_features)
+            self.discriminator = judge.to(self.device)
         self.steps, self.step_in_stage, self.stage = 0, 0, ERROR_STAGE
         self.best, self.waited = math.inf, 0
         self.best_weights = weights_of(self.average)
@@ -229,6 +230,15 @@ class Training:
             self.waited = 0 if value < self.best else self.waited + 1
             if value < self.best:
                 self.best, self.best_weights = value, weights_of(self.average)
+
+    def _fitting(self, low: torch.Tensor, high: torch.Tensor) -> Pair:
+        """A pair without the last rows and columns that the network cannot take."""
+        multiple, scale = self.network.multiple, self.network.scale
+        height, width = (side // multiple * multiple for side in low.shape[-2:])
+        return (
+            low[..., :height, :width].to(self.device),
+            high[..., : scale * height, : scale * width].to(self.device),
+        )
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.parameters.precision == "float32":

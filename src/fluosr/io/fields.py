@@ -1,0 +1,48 @@
+"""Folders of fields to learn restoration from, or to judge it by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fluosr.errors import UsageError
+from fluosr.io.pairs import TRUTH, images_of, paired_files, stems
+from fluosr.restoration.fields import Field
+
+SPLITS = ("training", "validation")
+
+
+def read_fields(folder: Path, *, paired: bool) -> list[Field]:
+    """Every field of a folder, in the order of their names.
+
+    Args:
+        folder: for pairs NAME.tif with the frames of one field, one or several, and NAME-truth.tif with its good image;
+            else NAME.tif with a good image each.
+        paired: whether frames are wanted.
+
+    Raises:
+        ImageReadError: no such folder, or a file that cannot be read.
+        UsageError: nothing there, one half of a pair is missing, or a good image that is a stack; says which.
+    """
+    if paired:
+        return [Field(name, _one(truth), images_of(movie)) for name, movie, truth in paired_files(folder)]
+    every = stems(folder)
+    truths = {stem.removesuffix(TRUTH): path for stem, path in every.items() if stem.endswith(TRUTH)}
+    found = truths or every  # of a folder of pairs, the good images
+    if not found:
+        raise UsageError(f"{folder} holds no TIFF; it is to hold the good images, one file a field.")
+    return [Field(name, _one(path)) for name, path in found.items()]
+
+
+def splits_of(folder: Path) -> dict[str, Path]:
+    """The folders ``training`` and ``validation`` in a folder, where both are there; else nothing."""
+    there = {name: folder / name for name in SPLITS}
+    return there if all(path.is_dir() for path in there.values()) else {}
+
+
+def _one(path: Path) -> np.ndarray:
+    images = images_of(path)
+    if len(images) != 1:
+        raise UsageError(f"{path} has {len(images)} images; the good image of a field is one.")
+    return images[0]
