@@ -44,7 +44,7 @@ class NAFBlock(nn.Module):
         """(B, F, Y, X) -> the same shape."""
         gated = _gate(self.depthwise(self.widen1(self.norm1(features))))
         if self.attention is not None:
-            gated = gated * self.attention(_window_mean(gated, self.window_px))
+            gated = gated * self.attention(window_mean(gated, self.window_px))
         features = features + self.beta * self.narrow1(gated)
         return features + self.gamma * self.narrow2(_gate(self.widen2(self.norm2(features))))
 
@@ -107,7 +107,7 @@ def _gate(features: torch.Tensor) -> torch.Tensor:
     return one * other
 
 
-def _window_mean(features: torch.Tensor, window_px: int) -> torch.Tensor:
+def window_mean(features: torch.Tensor, window_px: int) -> torch.Tensor:
     """Means over the window, of the pixels inside the image only."""
     reach = window_px // 2
     for size, pad in (((window_px, 1), (reach, 0)), ((1, window_px), (0, reach))):
