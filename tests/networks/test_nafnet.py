@@ -84,4 +84,4 @@ def test_without_a_window_there_is_no_attention() -> None:
 )
 def test_sizes_that_cannot_be_are_refused(options: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        NAFNet(seeded(), **options)  # type: ignore[arg-type]
+        NAFNet(seeded(), **options)

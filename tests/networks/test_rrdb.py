@@ -132,7 +132,7 @@ def test_same_seed_same_weights() -> None:
 )
 def test_sizes_that_cannot_be_are_refused(scale: int, options: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        RRDBNet(seeded(), scale, **{"blocks": 1, "features": 2, "growth": 2, **options})  # type: ignore[arg-type]
+        RRDBNet(seeded(), scale, **{"blocks": 1, "features": 2, "growth": 2, **options})
 
 
 def test_blocks_without_weights_add_their_skips() -> None:

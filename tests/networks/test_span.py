@@ -41,4 +41,4 @@ def test_early_and_late_features_are_gathered() -> None:
 )
 def test_sizes_that_cannot_be_are_refused(options: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        SPAN(seeded(), **options)  # type: ignore[arg-type]
+        SPAN(seeded(), **options)
