@@ -71,6 +71,25 @@ def test_every_network_learns_from_its_first_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision_restores_much_the_same(name: str) -> None:
+    network = build_restorer(name, seeded(), 2, options=SMALL[name]).eval()
+    images = torch.rand(1, 1, 16, 16, generator=seeded(1))
+    with torch.inference_mode():
+        single = network(images)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = network(images).float()
+    assert (mixed - single).abs().max() < 0.05 * single.abs().max()
+
+
+@pytest.mark.parametrize("name", ["nafnet", "span"])
+def test_a_light_network_begins_near_the_image(name: str) -> None:
+    network, images = build_restorer(name, seeded(), 2), torch.rand(1, 1, 24, 24, generator=seeded(1))
+    with torch.inference_mode():
+        added = network(images) - images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert 0 < added.std() < images.std()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_weights(name: str) -> None:
     first, again, other = (
         build_restorer(name, seeded(seed), 2, options=SMALL[name]).state_dict() for seed in (0, 0, 1)

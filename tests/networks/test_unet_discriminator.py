@@ -25,8 +25,7 @@ def normed(network: UNetDiscriminator) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 4_375_745), (3, 4_375_745 + 2 * 64 * 9)])
 def test_the_published_network_has_its_weights(channels: int, count: int) -> None:
-    with torch.device("meta"):
-        network = UNetDiscriminator(torch.Generator("cpu"), channels=channels)
+    network = UNetDiscriminator(seeded(), channels=channels)
     assert sum(weight.numel() for weight in network.parameters()) == count
 
 
@@ -102,6 +101,15 @@ def test_its_state_restores_it_bit_for_bit() -> None:
 def test_same_seed_same_bits() -> None:
     first, again, other = (small(seed)(images()) for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_mixed_precision_leaves_the_norm_single() -> None:
+    network, single = small(), small()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = network(images())
+    torch.testing.assert_close(mixed.float(), single(images()), rtol=0.05, atol=0.05)
+    assert all(buffer.dtype == torch.float32 for buffer in network.buffers())
+    assert norms(network) == norms(single)
 
 
 def test_all_weights_learn() -> None:

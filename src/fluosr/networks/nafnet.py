@@ -9,6 +9,7 @@ from fluosr.errors import UsageError
 from fluosr.networks.restorer import Restorer, draw_kaiming
 
 EPSILON = 1e-6  # beside the variance over channels
+LAST_GAIN = 0.1  # of the first weights of the last layer: training begins near the image itself
 
 
 class NAFBlock(nn.Module):
@@ -94,6 +95,8 @@ class NAFNet(Restorer):
         self.blocks = nn.Sequential(*(NAFBlock(features, window_px) for _ in range(blocks)))
         self.last = nn.Conv2d(features, channels * scale**2, 3, padding=1)
         draw_kaiming(self, generator)
+        with torch.no_grad():
+            self.last.weight.mul_(LAST_GAIN)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> (B, C, s Y, s X)."""
