@@ -9,6 +9,7 @@ from fluosr.errors import UsageError
 from fluosr.networks.restorer import Restorer, draw_kaiming
 
 EPSILON = 1e-6  # beside the variance over channels
+LAST_GAIN = 0.1  # of the first weights of the last layer: training begins near the image itself
 
 
 class NAFBlock(nn.Module):
@@ -44,7 +45,7 @@ class NAFBlock(nn.Module):
         """(B, F, Y, X) -> the same shape."""
         gated = _gate(self.depthwise(self.widen1(self.norm1(features))))
         if self.attention is not None:
-            gated = gated * self.attention(_window_mean(gated, self.window_px))
+            gated = gated * self.attention(window_mean(gated, self.window_px))
         features = features + self.beta * self.narrow1(gated)
         return features + self.gamma * self.narrow2(_gate(self.widen2(self.norm2(features))))
 
@@ -94,6 +95,8 @@ class NAFNet(Restorer):
         self.blocks = nn.Sequential(*(NAFBlock(features, window_px) for _ in range(blocks)))
         self.last = nn.Conv2d(features, channels * scale**2, 3, padding=1)
         draw_kaiming(self, generator)
+        with torch.no_grad():
+            self.last.weight.mul_(LAST_GAIN)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> (B, C, s Y, s X)."""
@@ -107,7 +110,7 @@ def _gate(features: torch.Tensor) -> torch.Tensor:
     return one * other
 
 
-def _window_mean(features: torch.Tensor, window_px: int) -> torch.Tensor:
+def window_mean(features: torch.Tensor, window_px: int) -> torch.Tensor:
     """Means over the window, of the pixels inside the image only."""
     reach = window_px // 2
     for size, pad in (((window_px, 1), (reach, 0)), ((1, window_px), (0, reach))):

@@ -10,7 +10,7 @@ import torch
 
 from fluosr.networks.restorer import Restorer, StagedRestorer
 
-FIRST_RADIUS = 8  # cells tried first; doubled until nothing reaches the ends
+FIRST_RADIUS = 32  # cells on each side of the edge, doubled until some of them are out of reach
 STRIP = 3  # cells across the strip in which it is measured
 
 Network = TypeVar("Network", bound=Restorer)
@@ -47,34 +47,37 @@ def stage_reaches(network: StagedRestorer) -> list[int]:
 
 
 def reach_cells(function: Callable[..., torch.Tensor], inputs: Sequence[tuple[int, int]]) -> int:
-    """Cells around one that its output depends on: a cell of NaN goes in, and how far NaN comes out is the answer.
+    """Cells around one that its output depends on: NaN goes in on one side of an edge, and is looked for on the other.
 
     NaN passes through every layer, be its weight 0, and convolutions in double precision take no transform that would
     carry it farther: this is exact, and a property of the layers, not of their weights. As every layer here sees
-    a rectangle, a strip along each axis tells as much as a whole image.
+    a rectangle, a strip along each axis tells as much as a whole image. No single layer may step over 64 cells.
 
     Args:
         function: of tensors (1, C, Y, X) in double precision on the CPU, to one of them; all over one grid of cells.
         inputs: (C, pixels on a cell's side) of each.
     """
-    return max(_reach_along(axis, function, inputs) for axis in (0, 1))
+    ways = ((axis, backwards) for axis in (-2, -1) for backwards in (False, True))
+    return max(_reach_beyond_an_edge(function, inputs, axis, backwards) for axis, backwards in ways)
 
 
-def _reach_along(axis: int, function: Callable[..., torch.Tensor], inputs: Sequence[tuple[int, int]]) -> int:
+def _reach_beyond_an_edge(
+    function: Callable[..., torch.Tensor], inputs: Sequence[tuple[int, int]], axis: int, backwards: bool
+) -> int:
     radius = FIRST_RADIUS
     while True:
-        middle = (radius, STRIP // 2) if axis == 0 else (STRIP // 2, radius)
+        cells = {axis: 2 * radius}
         probes = []
         for channels, per_cell in inputs:
-            probe = torch.zeros(1, channels, *((2 * at + 1) * per_cell for at in middle), dtype=torch.float64)
-            rows, columns = (slice(at * per_cell, (at + 1) * per_cell) for at in middle)
-            probe[..., rows, columns] = torch.nan
+            sides = (cells.get(side, STRIP) * per_cell for side in (-2, -1))
+            probe = torch.zeros(1, channels, *sides, dtype=torch.float64)
+            probe.narrow(axis, radius * per_cell if backwards else 0, radius * per_cell).fill_(torch.nan)
             probes.append(probe)
         with torch.inference_mode():
-            touched = torch.isnan(function(*probes)).any(dim=1)[0].any(dim=1 - axis)
-        per_cell = len(touched) // (2 * radius + 1)
-        found = torch.nonzero(touched)[:, 0] // per_cell - radius
-        reach = int(found.abs().max()) if len(found) else 0
+            made = torch.isnan(function(*probes)).transpose(axis, -1).flatten(0, -2).any(dim=0)
+        touched = made.reshape(2 * radius, -1).any(dim=1)
+        beyond = touched[:radius].flip(0) if backwards else touched[radius:]
+        reach = int(torch.nonzero(beyond).max()) + 1 if beyond.any() else 0
         if reach < radius:
             return reach
         radius *= 2

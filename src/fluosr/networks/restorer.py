@@ -73,7 +73,7 @@ class StagedRestorer(Restorer):
 
 
 def in_channels_last(network: Network) -> Network:
-    """The same network, its weights laid out channels last: a fifth to a third less time on a CPU, the same result."""
+    """The same network, its weights laid out channels last: a sixth to a third less time on a CPU, the same result."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own types lack it
     return network
 

@@ -43,10 +43,11 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """The weight over its norm; the gradient goes through both."""
-        matrix = weight.flatten(1)
-        if self.training:
-            self._step(matrix.detach())
-        return weight / torch.dot(self.left, matrix @ self.right)
+        with torch.autocast(weight.device.type, enabled=False):  # a norm of half precision would drift
+            matrix = weight.flatten(1)
+            if self.training:
+                self._step(matrix.detach())
+            return weight / torch.dot(self.left, matrix @ self.right)
 
 
 class UNetDiscriminator(nn.Module):

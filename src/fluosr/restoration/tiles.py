@@ -258,10 +258,12 @@ def _scratch(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _evaluating(network: Restorer) -> Iterator[None]:
-    before = network.training
+    before, cudnn = network.training, torch.backends.cudnn
     network.eval()
     try:
-        yield
+        # A GPU's convolutions in TF32 round by 1e-3, and otherwise for another size: seams would show.
+        with cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, allow_tf32=False):
+            yield
     finally:
         network.train(before)
 

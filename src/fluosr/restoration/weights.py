@@ -109,13 +109,13 @@ def _network(path: Path, weights: Weights) -> RRDBNet:
 
 
 def _built(scale: int, channels: int, weights: Weights) -> RRDBNet:
-    numbers = [int(found[1]) for name in weights if (found := re.match(r"body\.(\d{1,3})\.", name))]
+    numbers = {found[1] for name in weights if (found := re.match(r"body\.(\d+)\.", name))}
     with torch.device("meta"):  # names and shapes only, whatever sizes the file declares
         return RRDBNet(
             torch.Generator("cpu"),
             scale,
             channels=channels,
-            blocks=max(numbers) + 1,
+            blocks=len(numbers),
             features=weights[FIRST].shape[0],
             growth=weights[DENSE].shape[0],
         )
