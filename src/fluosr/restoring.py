@@ -82,19 +82,19 @@ def restore_file(
     model.network.to(choose_device(device))
     run, count = run or Run(), math.prod(sizes[:-2])
     new_nm = None if fine_nm is None else fine_nm / scale
-    try:
-        with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name) as made:
-            planes = made.reshape(count, *shape[-2:])
-            for number in range(count):
-                (plane,) = opened.frames.read(slice(number, number + 1))
-                try:
-                    grey = GreyScale.of(plane)
-                except UsageError as error:
-                    raise UsageError(f"{image}, image {number + 1} of {count}: {error}") from None
-                part = _Part(whole=run, number=number, count=count)
+    with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name) as made:
+        planes = made.reshape(count, *shape[-2:])
+        for number in range(count):
+            (plane,) = opened.frames.read(slice(number, number + 1))
+            try:
+                grey = GreyScale.of(plane)
+            except UsageError as error:
+                raise UsageError(f"{image}, image {number + 1} of {count}: {error}") from None
+            part = _Part(whole=run, number=number, count=count)
+            try:
                 restore(model.network, plane, planes[number], grey=grey, tile_px=tile_px, ensemble=ensemble, run=part)
-    except StopRequested:
-        raise ReconstructionInterrupted(f"Stopped; {output} was not written.") from None
+            except StopRequested:
+                raise ReconstructionInterrupted(f"{output} was not written; {number} of {count} were done.") from None
     return Restored(output, axes, shape, new_nm, tuple(warnings))
 
 
