@@ -1,0 +1,143 @@
+"""Tubes and balls filled with dye, seen from above: how bright they are where the eye looks through much of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from fluosr.optics.sampling import Grid
+
+POINTS_PER_FINE_PIXEL = 5  # along each axis, by which areas are sampled
+AT_A_TIME = 1_000_000  # points
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+
+@dataclass(frozen=True, eq=False)
+class Tubes:
+    """Straight pieces of round tubes; at the distance d from the axis one sees brightness sqrt(1 - (d / radius)^2).
+
+    Args:
+        starts_nm: (n, 2) (y, x) of each piece's begin.
+        moves_nm: (n, 2) from its begin to its end.
+        radii_nm: (n,).
+        brightness: (n,), at the axis.
+    """
+
+    starts_nm: np.ndarray
+    moves_nm: np.ndarray
+    radii_nm: np.ndarray
+    brightness: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tubes]) -> Tubes:
+        """All pieces in one."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    @classmethod
+    def along(cls, curve_nm: np.ndarray, radii_nm: np.ndarray, brightness: np.ndarray) -> Tubes:
+        """The pieces between the (n, 2) points of a curve, with (n - 1,) radii and brightness."""
+        return cls(curve_nm[:-1], np.diff(curve_nm, axis=0), radii_nm, brightness)
+
+    @property
+    def light_nm2(self) -> float:
+        """The integral over the plane: pi / 2 radius length brightness of each."""
+        return float((np.hypot(*self.moves_nm.T) * self.radii_nm * self.brightness).sum() * math.pi / 2)
+
+    def render(self, grid: Grid, pixel_size_nm: float) -> np.ndarray:
+        """(ny, nx) float64, the mean over each fine pixel; what crosses adds up."""
+        fine_nm = pixel_size_nm / grid.factor
+        near = _near(grid, pixel_size_nm, self.starts_nm, self.radii_nm + np.hypot(*self.moves_nm.T))
+        starts, moves = self.starts_nm[near], self.moves_nm[near]
+        radii, bright = self.radii_nm[near], self.brightness[near]
+        lengths = np.hypot(*moves.T)
+        spacing = fine_nm / POINTS_PER_FINE_PIXEL
+        along = max(1, math.ceil(float(lengths.max(initial=0)) / spacing))
+        across = max(3, math.ceil(2 * float(radii.max(initial=0)) / spacing))
+        normals = np.stack([moves[:, 1], -moves[:, 0]], axis=1) / np.maximum(lengths, 1e-9)[:, None]
+        # Points closer together at the rims, where the profile is steep: even steps of the angle around the tube.
+        angles = (np.arange(across) + 0.5) / across * math.pi
+        weights = np.sin(angles) ** 2 / (np.sin(angles) ** 2).sum()
+        light = math.pi / 2 * radii * bright * lengths / along
+
+        def points() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            for step in range(along):
+                axis = starts + (step + 0.5) / along * moves
+                for side, weight in zip(np.cos(angles), weights, strict=True):
+                    yield axis + (side * radii)[:, None] * normals, weight * light
+
+        return _strewn(grid, pixel_size_nm, points())
+
+
+@dataclass(frozen=True, eq=False)
+class Balls:
+    """Round balls; at the distance d from the middle one sees brightness sqrt(1 - (d / radius)^2).
+
+    Args:
+        centres_nm: (n, 2) (y, x).
+        radii_nm: (n,).
+        brightness: (n,), in the middle.
+    """
+
+    centres_nm: np.ndarray
+    radii_nm: np.ndarray
+    brightness: np.ndarray
+
+    @property
+    def light_nm2(self) -> float:
+        """The integral over the plane: 2 pi / 3 radius^2 brightness of each."""
+        return float((self.radii_nm**2 * self.brightness).sum() * math.pi * 2 / 3)
+
+    def render(self, grid: Grid, pixel_size_nm: float) -> np.ndarray:
+        """(ny, nx) float64, the mean over each fine pixel; what overlaps adds up."""
+        near = _near(grid, pixel_size_nm, self.centres_nm, self.radii_nm)
+        centres, radii, bright = self.centres_nm[near], self.radii_nm[near], self.brightness[near]
+        spacing = pixel_size_nm / grid.factor / POINTS_PER_FINE_PIXEL
+        count = max(16, math.ceil(math.pi * (float(radii.max(initial=0)) / spacing) ** 2))
+        # Evenly over the disc, along a spiral of golden angles; the profile's mean over the disc is 2/3.
+        reach = np.sqrt((np.arange(count) + 0.5) / count)
+        angles = GOLDEN_ANGLE * np.arange(count)
+        weights = np.sqrt(1 - reach**2)
+        light = 2 * math.pi / 3 * radii**2 * bright
+
+        def points() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            for r, angle, weight in zip(reach, angles, weights / weights.sum(), strict=True):
+                aside = r * np.array([math.sin(angle), math.cos(angle)])
+                yield centres + radii[:, None] * aside, weight * light
+
+        return _strewn(grid, pixel_size_nm, points())
+
+
+def _near(grid: Grid, pixel_size_nm: float, places_nm: np.ndarray, reach_nm: np.ndarray) -> np.ndarray:
+    """Which of the places are near enough to be seen on the grid."""
+    margin = grid.margin * pixel_size_nm
+    far = np.array(grid.field_shape) * pixel_size_nm + margin
+    return np.asarray(((places_nm > -margin - reach_nm[:, None]) & (places_nm < far + reach_nm[:, None])).all(1))
+
+
+def _strewn(grid: Grid, pixel_size_nm: float, points: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Light (nm^2) at places (nm), gathered in fine pixels as brightness."""
+    ny, nx = grid.shape
+    fine_nm = pixel_size_nm / grid.factor
+    image = np.zeros(ny * nx)
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    count = 0
+
+    def put_down() -> None:
+        indices, weights = (np.concatenate(part) for part in zip(*waiting, strict=True))
+        image[:] += np.bincount(indices, weights, minlength=ny * nx)
+        waiting.clear()
+
+    for places, light in points:
+        iy, ix = (np.floor(places / fine_nm).astype(int) + grid.margin * grid.factor).T
+        inside = (iy >= 0) & (iy < ny) & (ix >= 0) & (ix < nx)
+        waiting.append((iy[inside] * nx + ix[inside], light[inside]))
+        count += len(waiting[-1][0])
+        if count > AT_A_TIME:
+            put_down()
+            count = 0
+    if waiting:
+        put_down()
+    return image.reshape(ny, nx) / fine_nm**2
