@@ -7,24 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from fluosr.errors import UsageError
 from fluosr.optics.sampling import Grid
-from fluosr.simulate.cell_field import CellField, Texture, scattered, smooth_noise
+from fluosr.simulate.cell_field import CellField, smooth_noise
+from fluosr.simulate.cytoplasm import Cytoplasm
 from fluosr.simulate.solids import Tubes
 
 STEP_NM = 45.0
-BEYOND_NM = 8000.0  # tubules may begin that far outside the field: they cross its border
-CELL_SPACING_NM = 36_000.0
-NUCLEUS_NM = (7000.0, 5200.0)  # its half axes
-# The middle of the field lies in the cytoplasm: that far from the nearest nucleus' middle.
-MIDDLE_NM = (10_000.0, 13_000.0)
-THINNING_NM = 9000.0  # over which mitochondria become fewer, away from the nucleus
-GAP_NM = 1000.0  # of cytoplasm without mitochondria on each side of two cells' border
 CURVATURE_NM = 450.0  # over which a tubule's curvature changes
 FORKINGS, FORK_NM = 2, 3000.0  # branches of branches; the length of tubule on which there is one
-WARP_NM, WARP_SCALE_NM = 2500.0, 4500.0  # by which cells' outlines are bent, and over which
+WARP_SCALE_NM = 4500.0  # over which cells' outlines are bent
+LONGEST = 4.0  # mean lengths
 # Light out of focus: how far it is smeared, and its share of all of it, for layers further and further away.
 LAYERS_NM = ((700.0, 0.4), (1500.0, 0.35), (3500.0, 0.25))
 
@@ -53,7 +47,7 @@ class MitochondriaPhantom(CellField):
     persistence_nm: float = 2500.0
     haze: float = 0.0
     cytoplasm: float = 0.02
-    _cells: _Cells = field(init=False, repr=False, compare=False)
+    _cytoplasm: Cytoplasm = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,17 +62,17 @@ class MitochondriaPhantom(CellField):
             if not low <= value <= high:
                 raise UsageError(f"{name} of mitochondria lies between {low:g} and {high:g}, got {value:g}.")
         generator = np.random.default_rng((self.seed, 0))
-        warps = [self.texture({WARP_SCALE_NM: 1.0}, generator) for _ in range(2)]
-        object.__setattr__(self, "_cells", _Cells(self.field_nm, warps, generator))
+        warps = (self.texture({WARP_SCALE_NM: 1.0}, generator), self.texture({WARP_SCALE_NM: 1.0}, generator))
+        object.__setattr__(self, "_cytoplasm", Cytoplasm(self.field_nm, warps, generator))
 
     def tubes(self, layer: int = 0) -> Tubes:
         """The tubules in focus, layer 0, or those of a layer out of focus."""
         generator = np.random.default_rng((self.seed, 1, layer))
         mean_length_nm = 1000.0 * generator.uniform(1.6, 5.0)
-        starts = self._cells.strewn(self.density_per_um / 1000.0 / mean_length_nm, generator)
-        lengths = mean_length_nm * generator.gamma(1.6, 1 / 1.6, len(starts))
-        away = starts - self._cells.own(starts)
-        directions = np.arctan2(away[:, 0], away[:, 1]) + generator.normal(0, 0.9, len(starts))
+        starts = self._cytoplasm.strewn(self.density_per_um / 1000.0 / mean_length_nm, generator)
+        lengths = mean_length_nm * _spread(len(starts), generator)
+        outwards = self._cytoplasm.at(self._cytoplasm.outwards, starts)
+        directions = outwards + generator.normal(0, 0.9, len(starts))
         radii = self.width_nm / 2 * generator.lognormal(-0.02, 0.2, len(starts))
         # Short ones are rods, and thicker.
         radii *= np.where(lengths < 1500.0, 1.2, 1.0)
@@ -92,7 +86,7 @@ class MitochondriaPhantom(CellField):
             at, after = (grown.curves[rows, steps + k][forked] for k in (0, 1))
             turn = generator.choice([-1, 1], len(at)) * generator.uniform(0.6, 1.4, len(at))
             directions = np.arctan2(*(after - at).T) + turn
-            lengths = 0.7 * mean_length_nm * generator.gamma(1.6, 1 / 1.6, len(at))
+            lengths = 0.7 * mean_length_nm * _spread(len(at), generator)
             radii, bright = 0.9 * radii[forked], bright[forked]
             grown = self._grown(at, directions, lengths, radii, bright, generator)
             parts.append(grown.tubes)
@@ -102,7 +96,7 @@ class MitochondriaPhantom(CellField):
         """The dye on a fine grid: (ny, nx) float64, 1 where a common tubule's axis covers a fine pixel whole."""
         image = self.tubes().render(grid, self.pixel_size_nm)
         coarse = Grid(grid.field_shape, 1, grid.margin)
-        smooth = self.cytoplasm * self._cells.cytoplasm(*self.coordinates(coarse))
+        smooth = self.cytoplasm * self._cytoplasm.seen(*self.coordinates(coarse))
         for layer, (sigma_nm, share) in enumerate(LAYERS_NM if self.haze else (), start=1):
             tubes = self.tubes(layer).render(coarse, self.pixel_size_nm)
             smooth += self.haze * share * ndimage.gaussian_filter(tubes, sigma_nm / self.pixel_size_nm)
@@ -127,9 +121,9 @@ class MitochondriaPhantom(CellField):
         curves[:, 0] = starts
         theta = directions.copy()
         for step in range(steps):
-            theta += bends[:, step] + self._cells.steering(curves[:, step], theta) * STEP_NM
+            theta += bends[:, step] + self._cytoplasm.steering(curves[:, step], theta) * STEP_NM
             curves[:, step + 1] = curves[:, step] + STEP_NM * np.stack([np.sin(theta), np.cos(theta)], axis=1)
-        inside = self._cells.inside(curves.reshape(-1, 2)).reshape(count, steps + 1)
+        inside = self._cytoplasm.at(self._cytoplasm.inside, curves)
         alive = np.logical_and.accumulate(inside, axis=1)[:, 1:]
         alive &= (np.arange(steps) + 1) * STEP_NM <= lengths[:, None]
         whole = alive.sum(1) * STEP_NM
@@ -156,61 +150,6 @@ class _Grown:
     alive: np.ndarray
 
 
-class _Cells:
-    """Where nuclei and cytoplasm lie."""
-
-    def __init__(self, field_nm: np.ndarray, warps: list[Texture], generator: np.random.Generator) -> None:
-        self.field_nm, self.warps = field_nm, warps
-        reach = BEYOND_NM + CELL_SPACING_NM
-        centres = scattered(field_nm + 2 * MIDDLE_NM[1], CELL_SPACING_NM, 0.12, reach, generator) - MIDDLE_NM[1]
-        middle = field_nm / 2
-        nearest = centres[np.argmin(np.hypot(*(centres - middle).T))]
-        angle = generator.uniform(0, 2 * math.pi)
-        aside = generator.uniform(*MIDDLE_NM) * np.array([math.sin(angle), math.cos(angle)])
-        self.centres = centres + middle + aside - nearest
-        self.tree = cKDTree(self.centres)
-        self.axes = NUCLEUS_NM * generator.lognormal(0, 0.1, (len(centres), 2))
-        self.angles = generator.uniform(0, math.pi, len(centres))
-
-    def own(self, places: np.ndarray) -> np.ndarray:
-        """(n, 2): the middle of the nucleus that each place belongs to."""
-        return np.asarray(self.centres[self.tree.query(places)[1]])
-
-    def _distances(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """From the own nucleus (1 at its rim) and to the cell's border (nm); and the way from its middle, (n, 2)."""
-        bent = places + WARP_NM * np.stack([warp.at(*places.T) for warp in self.warps], axis=1)
-        (near, far), (own, _) = (found.T for found in self.tree.query(bent, k=2))
-        away = places - self.centres[own]
-        cosine, sine = np.cos(self.angles[own]), np.sin(self.angles[own])
-        first, second = away[:, 1] * cosine + away[:, 0] * sine, away[:, 0] * cosine - away[:, 1] * sine
-        nucleus = np.hypot(first / self.axes[own, 0], second / self.axes[own, 1])
-        return nucleus, (far - near) / 2, away
-
-    def inside(self, places: np.ndarray) -> np.ndarray:
-        """(n,) bool: in the cytoplasm, where mitochondria may be."""
-        nucleus, border, _ = self._distances(places)
-        return np.asarray((nucleus > 1.03) & (border > GAP_NM))
-
-    def strewn(self, per_nm2: float, generator: np.random.Generator) -> np.ndarray:
-        """(n, 2) random places in the cytoplasm, so many on an area beside the nucleus and fewer away from it."""
-        sides = self.field_nm + 2 * BEYOND_NM
-        places = generator.uniform(size=(generator.poisson(per_nm2 * sides.prod()), 2)) * sides - BEYOND_NM
-        nucleus, _, away = self._distances(places)
-        beside = np.hypot(*away.T) * (1 - 1 / np.maximum(nucleus, 1))
-        kept = generator.uniform(size=len(places)) < np.exp(-beside / THINNING_NM)
-        return places[kept & self.inside(places)]
-
-    def steering(self, places: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """(n,) curvature, 1/nm, that leads away from the nucleus and from the cell's border."""
-        nucleus, border, away = self._distances(places)
-        outwards = np.arctan2(away[:, 0], away[:, 1])
-        push = np.clip(1.35 - nucleus, 0, 1) / 150.0 - np.clip(1 - border / (3 * GAP_NM), 0, 1) / 700.0
-        return np.asarray(push * np.sin(outwards - theta))
-
-    def cytoplasm(self, y_nm: np.ndarray, x_nm: np.ndarray) -> np.ndarray:
-        """(n, m): 1 in the cytoplasm, less over the nucleus, 0 between cells."""
-        rows, columns = np.meshgrid(y_nm, x_nm, indexing="ij")
-        nucleus, border, away = self._distances(np.stack([rows.ravel(), columns.ravel()], axis=1))
-        thick = np.exp(-np.hypot(*away.T) / 2 / THINNING_NM)
-        found = thick * np.clip(border / GAP_NM / 4, 0, 1) * (0.45 + 0.55 * np.clip((nucleus - 1) * 8, 0, 1))
-        return np.asarray(found.reshape(rows.shape))
+def _spread(count: int, generator: np.random.Generator) -> np.ndarray:
+    """(count,) random lengths, of mean 1 but for the longest."""
+    return np.minimum(generator.gamma(1.6, 1 / 1.6, count), LONGEST)
