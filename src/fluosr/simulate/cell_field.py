@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,12 @@ class CellField:
                 "fewer or smaller pixels, or several fields."
             )
 
+    def _check(self, what: str, **limits: tuple[float, float]) -> None:
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"{name} of {what} lies between {low:g} and {high:g}, got {value:g}.")
+
     @property
     def field_shape(self) -> tuple[int, int]:
         """(Y, X), camera pixels."""
@@ -58,7 +64,7 @@ class CellField:
 
     def describe(self) -> dict[str, Any]:
         """Everything that it was made from."""
-        return {"kind": type(self).__name__, **asdict(self)}
+        return {"kind": type(self).__name__, **{f.name: getattr(self, f.name) for f in fields(self) if f.init}}
 
     def coordinates(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """The (ny,) rows and (nx,) columns of a fine grid: middles of its pixels, nm from the field's outer corner."""

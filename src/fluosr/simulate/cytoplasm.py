@@ -38,7 +38,7 @@ class Cytoplasm:
         angle = generator.uniform(0, 2 * math.pi)
         aside = generator.uniform(*MIDDLE_NM) * np.array([math.sin(angle), math.cos(angle)])
         centres = centres + middle + aside - nearest
-        axes = NUCLEUS_NM * generator.lognormal(0, 0.1, (len(centres), 2))
+        axes = np.array(NUCLEUS_NM) * generator.lognormal(0, 0.1, (len(centres), 2))
         angles = generator.uniform(0, math.pi, len(centres))
 
         sides = [np.arange(-BEYOND_NM, side + BEYOND_NM + LATTICE_NM, LATTICE_NM) for side in field_nm]

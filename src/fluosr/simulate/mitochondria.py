@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from fluosr.errors import UsageError
 from fluosr.optics.sampling import Grid
 from fluosr.simulate.cell_field import CellField, smooth_noise
 from fluosr.simulate.cytoplasm import Cytoplasm
@@ -51,16 +50,14 @@ class MitochondriaPhantom(CellField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, low, high in (
-            ("density_per_um", 0.0, 5.0),
-            ("width_nm", 1.0, 5000.0),
-            ("persistence_nm", 200.0, 1e6),
-            ("haze", 0.0, 100.0),
-            ("cytoplasm", 0.0, 1.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"{name} of mitochondria lies between {low:g} and {high:g}, got {value:g}.")
+        self._check(
+            "mitochondria",
+            density_per_um=(0.0, 5.0),
+            width_nm=(1.0, 5000.0),
+            persistence_nm=(200.0, 1000000.0),
+            haze=(0.0, 100.0),
+            cytoplasm=(0.0, 1.0),
+        )
         generator = np.random.default_rng((self.seed, 0))
         warps = (self.texture({WARP_SCALE_NM: 1.0}, generator), self.texture({WARP_SCALE_NM: 1.0}, generator))
         object.__setattr__(self, "_cytoplasm", Cytoplasm(self.field_nm, warps, generator))
@@ -98,7 +95,7 @@ class MitochondriaPhantom(CellField):
         coarse = Grid(grid.field_shape, 1, grid.margin)
         smooth = self.cytoplasm * self._cytoplasm.seen(*self.coordinates(coarse))
         for layer, (sigma_nm, share) in enumerate(LAYERS_NM if self.haze else (), start=1):
-            tubes = self.tubes(layer).render(coarse, self.pixel_size_nm)
+            tubes = self.tubes(layer).render(coarse, self.pixel_size_nm, points=2)  # it is smeared anyway
             smooth += self.haze * share * ndimage.gaussian_filter(tubes, sigma_nm / self.pixel_size_nm)
         return image + self.seen_finer(smooth, grid)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fluosr.optics.sampling import Grid
 
-POINTS_PER_FINE_PIXEL = 5  # along each axis, by which areas are sampled
+POINTS_PER_FINE_PIXEL = 5  # along its side, by which areas are sampled
 AT_A_TIME = 1_000_000  # points
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
@@ -46,14 +46,19 @@ class Tubes:
         """The integral over the plane: pi / 2 radius length brightness of each."""
         return float((np.hypot(*self.moves_nm.T) * self.radii_nm * self.brightness).sum() * math.pi / 2)
 
-    def render(self, grid: Grid, pixel_size_nm: float) -> np.ndarray:
-        """(ny, nx) float64, the mean over each fine pixel; what crosses adds up."""
-        fine_nm = pixel_size_nm / grid.factor
+    def render(self, grid: Grid, pixel_size_nm: float, points: int = POINTS_PER_FINE_PIXEL) -> np.ndarray:
+        """(ny, nx) float64, the mean over each fine pixel; what crosses adds up.
+
+        Args:
+            grid: the fine grid.
+            pixel_size_nm: camera pixel.
+            points: along a fine pixel's side, by which areas are sampled.
+        """
         near = _near(grid, pixel_size_nm, self.starts_nm, self.radii_nm + np.hypot(*self.moves_nm.T))
         starts, moves = self.starts_nm[near], self.moves_nm[near]
         radii, bright = self.radii_nm[near], self.brightness[near]
         lengths = np.hypot(*moves.T)
-        spacing = fine_nm / POINTS_PER_FINE_PIXEL
+        spacing = pixel_size_nm / grid.factor / points
         along = max(1, math.ceil(float(lengths.max(initial=0)) / spacing))
         across = max(3, math.ceil(2 * float(radii.max(initial=0)) / spacing))
         normals = np.stack([moves[:, 1], -moves[:, 0]], axis=1) / np.maximum(lengths, 1e-9)[:, None]
@@ -62,13 +67,13 @@ class Tubes:
         weights = np.sin(angles) ** 2 / (np.sin(angles) ** 2).sum()
         light = math.pi / 2 * radii * bright * lengths / along
 
-        def points() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        def strewn() -> Iterable[tuple[np.ndarray, np.ndarray]]:
             for step in range(along):
                 axis = starts + (step + 0.5) / along * moves
                 for side, weight in zip(np.cos(angles), weights, strict=True):
                     yield axis + (side * radii)[:, None] * normals, weight * light
 
-        return _strewn(grid, pixel_size_nm, points())
+        return _gathered(grid, pixel_size_nm, strewn())
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +107,12 @@ class Balls:
         weights = np.sqrt(1 - reach**2)
         light = 2 * math.pi / 3 * radii**2 * bright
 
-        def points() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        def strewn() -> Iterable[tuple[np.ndarray, np.ndarray]]:
             for r, angle, weight in zip(reach, angles, weights / weights.sum(), strict=True):
                 aside = r * np.array([math.sin(angle), math.cos(angle)])
                 yield centres + radii[:, None] * aside, weight * light
 
-        return _strewn(grid, pixel_size_nm, points())
+        return _gathered(grid, pixel_size_nm, strewn())
 
 
 def _near(grid: Grid, pixel_size_nm: float, places_nm: np.ndarray, reach_nm: np.ndarray) -> np.ndarray:
@@ -117,7 +122,7 @@ def _near(grid: Grid, pixel_size_nm: float, places_nm: np.ndarray, reach_nm: np.
     return np.asarray(((places_nm > -margin - reach_nm[:, None]) & (places_nm < far + reach_nm[:, None])).all(1))
 
 
-def _strewn(grid: Grid, pixel_size_nm: float, points: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _gathered(grid: Grid, pixel_size_nm: float, points: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Light (nm^2) at places (nm), gathered in fine pixels as brightness."""
     ny, nx = grid.shape
     fine_nm = pixel_size_nm / grid.factor
