@@ -13,13 +13,13 @@ from fluosr.optics.sampling import Grid
 from fluosr.simulate.cell_field import CellField, scattered, smooth_noise
 from fluosr.simulate.solids import Balls, Tubes
 
-STEP_NM = 90.0
+STEP_NM = 60.0
 JITTER = 0.17  # of cells' middles, spacings
 BOW = 0.07  # of an edge's middle out of the straight line, edge lengths
 WOBBLE_NM, WOBBLE_SCALE_NM = 110.0, 700.0
 TILT = 0.55  # spread of an edge's breadth (logarithm): a membrane that leans looks broad and dim
 RUFFLES_PER_CELL = 14  # short folds of the membrane above and below
-RING_NM, RING_POINTS = 250.0, 14  # larger vesicles are labelled on their outline
+RING_NM, RING_POINTS = 250.0, 20  # larger vesicles are labelled on their outline
 GLOW_NM = 600.0  # over which the glow passes from one cell to the next: its borders are bowed, and its cells are not
 
 
@@ -99,13 +99,7 @@ class MembranePhantom(CellField):
         outline = 1.2 * np.stack([np.sin(turns), np.cos(turns)], axis=1)
         curves = places[rings][:, None] + radii[rings][:, None, None] * outline
         pieces = (int(rings.sum()), RING_POINTS)
-        thin = np.full(pieces, 90.0)
-        hollow = Tubes(
-            curves[:, :-1].reshape(-1, 2),
-            np.diff(curves, axis=1).reshape(-1, 2),
-            thin.ravel(),
-            np.repeat(bright[rings], RING_POINTS),
-        )
+        hollow = Tubes.along(curves, np.full(pieces, 90.0), np.repeat(bright[rings, None], RING_POINTS, axis=1))
         return filled, hollow
 
     def render(self, grid: Grid) -> np.ndarray:
@@ -125,8 +119,9 @@ class MembranePhantom(CellField):
         aside += WOBBLE_NM * wave * np.minimum(1, 4 * np.minimum(along, 1 - along))
         straight = ends[0] + along[:, None] * (ends[1] - ends[0])
         normal = np.array([ends[1, 1] - ends[0, 1], ends[0, 0] - ends[1, 0]]) / length
-        broad = generator.lognormal(0, TILT) * np.exp(0.25 * smooth_noise((steps,), (1500.0 / scale,), generator))
-        broad = np.clip(broad, 0.7, 4.0)
+        lean = TILT * generator.standard_normal() + 0.25 * smooth_noise((steps,), (1500.0 / scale,), generator)
+        middle = (along[1:] + along[:-1]) / 2
+        broad = np.exp(np.clip(lean, -0.4, 1.4) * np.minimum(1, 5 * np.minimum(middle, 1 - middle)))
         bright = generator.lognormal(-0.07, 0.4) * broad**-0.8
         bright = bright * np.exp(0.28 * smooth_noise((steps,), (350.0 / scale,), generator))
         clusters = smooth_noise((steps,), (130.0 / scale,), generator)
@@ -135,17 +130,16 @@ class MembranePhantom(CellField):
 
     def _ruffles(self, generator: np.random.Generator) -> Tubes:
         cells = self.cells()
-        count, steps = RUFFLES_PER_CELL * len(cells), 12
+        count, steps = RUFFLES_PER_CELL * len(cells), 18
         middles = np.repeat(cells, RUFFLES_PER_CELL, axis=0)
         starts = middles + 0.26 * self.cell_size_nm * generator.standard_normal((count, 2))
         theta = generator.uniform(0, 2 * math.pi, (count, 1)) + np.cumsum(
-            0.25 * smooth_noise((count, steps), (0.0, 3.0), generator), axis=1
+            0.17 * smooth_noise((count, steps), (0.0, 4.5), generator), axis=1
         )
         moves = STEP_NM * generator.uniform(0.4, 1.6, (count, 1, 1)) * np.stack([np.sin(theta), np.cos(theta)], axis=2)
-        places = starts[:, None] + np.cumsum(moves, axis=1) - moves
-        bright = np.repeat(generator.uniform(0.04, 0.2, count), steps)
-        radii = np.full(count * steps, self.width_nm / 2)
-        return Tubes(places.reshape(-1, 2), moves.reshape(-1, 2), radii, bright)
+        curves = np.concatenate([starts[:, None], starts[:, None] + np.cumsum(moves, axis=1)], axis=1)
+        bright = np.repeat(generator.uniform(0.04, 0.2, (count, 1)), steps, axis=1)
+        return Tubes.along(curves, np.full((count, steps), self.width_nm / 2), bright)
 
     def _glow(self, grid: Grid) -> np.ndarray:
         """Each cell's own, mottled, less over its nucleus."""

@@ -17,7 +17,7 @@ STEP_NM = 45.0
 CURVATURE_NM = 450.0  # over which a tubule's curvature changes
 FORKINGS, FORK_NM = 2, 3000.0  # branches of branches; the length of tubule on which there is one
 WARP_SCALE_NM = 4500.0  # over which cells' outlines are bent
-LONGEST = 4.0  # mean lengths
+LONGEST = 3.0  # mean lengths
 # Light out of focus: how far it is smeared, and its share of all of it, for layers further and further away.
 LAYERS_NM = ((700.0, 0.4), (1500.0, 0.35), (3500.0, 0.25))
 
@@ -134,8 +134,7 @@ class MitochondriaPhantom(CellField):
             (count, steps), (0.0, 1500.0 / STEP_NM), generator
         )
         light = light * np.exp(-(height**2))
-        pieces = Tubes(curves[:, :-1][alive], np.diff(curves, axis=1)[alive], widths[alive], light[alive])
-        return _Grown(pieces, curves, alive)
+        return _Grown(Tubes.along(curves, widths, light, alive), curves, alive)
 
 
 @dataclass(frozen=True, eq=False)

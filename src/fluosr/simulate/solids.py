@@ -17,29 +17,46 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 @dataclass(frozen=True, eq=False)
 class Tubes:
-    """Straight pieces of round tubes; at the distance d from the axis one sees brightness sqrt(1 - (d / radius)^2).
+    """Pieces of round tubes; at the distance d from the axis one sees brightness sqrt(1 - (d / radius)^2).
 
     Args:
         starts_nm: (n, 2) (y, x) of each piece's begin.
         moves_nm: (n, 2) from its begin to its end.
+        normals: (n, 2, 2) unit vectors across the tube at begin and end: where a tube bends, its pieces join.
         radii_nm: (n,).
         brightness: (n,), at the axis.
     """
 
     starts_nm: np.ndarray
     moves_nm: np.ndarray
+    normals: np.ndarray
     radii_nm: np.ndarray
     brightness: np.ndarray
+
+    @classmethod
+    def along(
+        cls, curves_nm: np.ndarray, radii_nm: np.ndarray, brightness: np.ndarray, kept: np.ndarray | None = None
+    ) -> Tubes:
+        """The pieces between the points of curves.
+
+        Args:
+            curves_nm: (..., k + 1, 2) (y, x), each point another than the one before.
+            radii_nm, brightness: of each piece, (..., k).
+            kept: (..., k) bool, which pieces there are; all without.
+        """
+        moves = np.diff(curves_nm, axis=-2)
+        ways = moves / np.linalg.norm(moves, axis=-1, keepdims=True)
+        corners = np.concatenate([ways[..., :1, :], ways[..., 1:, :] + ways[..., :-1, :], ways[..., -1:, :]], axis=-2)
+        corners = corners / np.maximum(np.linalg.norm(corners, axis=-1, keepdims=True), 1e-9)
+        across = np.stack([corners[..., 1], -corners[..., 0]], axis=-1)
+        normals = np.stack([across[..., :-1, :], across[..., 1:, :]], axis=-2)
+        there = np.ones(moves.shape[:-1], bool) if kept is None else kept
+        return cls(curves_nm[..., :-1, :][there], moves[there], normals[there], radii_nm[there], brightness[there])
 
     @classmethod
     def joined(cls, parts: Sequence[Tubes]) -> Tubes:
         """All pieces in one."""
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
-
-    @classmethod
-    def along(cls, curve_nm: np.ndarray, radii_nm: np.ndarray, brightness: np.ndarray) -> Tubes:
-        """The pieces between the (n, 2) points of a curve, with (n - 1,) radii and brightness."""
-        return cls(curve_nm[:-1], np.diff(curve_nm, axis=0), radii_nm, brightness)
 
     @property
     def light_nm2(self) -> float:
@@ -55,23 +72,26 @@ class Tubes:
             points: along a fine pixel's side, by which areas are sampled.
         """
         near = _near(grid, pixel_size_nm, self.starts_nm, self.radii_nm + np.hypot(*self.moves_nm.T))
-        starts, moves = self.starts_nm[near], self.moves_nm[near]
-        radii, bright = self.radii_nm[near], self.brightness[near]
-        lengths = np.hypot(*moves.T)
+        starts, moves, normals = self.starts_nm[near], self.moves_nm[near], self.normals[near]
+        radii, lengths = self.radii_nm[near], np.hypot(*moves.T)
         spacing = pixel_size_nm / grid.factor / points
         along = max(1, math.ceil(float(lengths.max(initial=0)) / spacing))
         across = max(3, math.ceil(2 * float(radii.max(initial=0)) / spacing))
-        normals = np.stack([moves[:, 1], -moves[:, 0]], axis=1) / np.maximum(lengths, 1e-9)[:, None]
         # Points closer together at the rims, where the profile is steep: even steps of the angle around the tube.
         angles = (np.arange(across) + 0.5) / across * math.pi
         weights = np.sin(angles) ** 2 / (np.sin(angles) ** 2).sum()
-        light = math.pi / 2 * radii * bright * lengths / along
+        light = math.pi / 2 * radii * self.brightness[near] * lengths / along
+        # On the outer side of a bend a piece is longer, and has more of the light.
+        longer = ((normals[:, 1] - normals[:, 0]) * moves).sum(1) / np.maximum(lengths, 1e-9) ** 2
 
         def strewn() -> Iterable[tuple[np.ndarray, np.ndarray]]:
             for step in range(along):
-                axis = starts + (step + 0.5) / along * moves
-                for side, weight in zip(np.cos(angles), weights, strict=True):
-                    yield axis + (side * radii)[:, None] * normals, weight * light
+                share = (step + 0.5) / along
+                axis = starts + share * moves
+                normal = normals[:, 0] + share * (normals[:, 1] - normals[:, 0])
+                for cosine, weight in zip(np.cos(angles), weights, strict=True):
+                    side = cosine * radii
+                    yield axis + side[:, None] * normal, weight * light * np.maximum(1 + side * longer, 0)
 
         return _gathered(grid, pixel_size_nm, strewn())
 
