@@ -10,14 +10,16 @@ import numpy as np
 
 from fluosr.optics.sampling import Grid
 
-POINTS_PER_FINE_PIXEL = 5  # along its side, by which areas are sampled
-AT_A_TIME = 1_000_000  # points
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+POINTS_PER_FINE_PIXEL = 6  # along its side, by which areas are sampled
+AT_A_TIME = 500_000  # points
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
 class Tubes:
     """Pieces of round tubes; at the distance d from the axis one sees brightness sqrt(1 - (d / radius)^2).
+
+    Bends are wider than the tube: its inner side does not fold.
 
     Args:
         starts_nm: (n, 2) (y, x) of each piece's begin.
@@ -77,9 +79,6 @@ class Tubes:
         spacing = pixel_size_nm / grid.factor / points
         along = max(1, math.ceil(float(lengths.max(initial=0)) / spacing))
         across = max(3, math.ceil(2 * float(radii.max(initial=0)) / spacing))
-        # Points closer together at the rims, where the profile is steep: even steps of the angle around the tube.
-        angles = (np.arange(across) + 0.5) / across * math.pi
-        weights = np.sin(angles) ** 2 / (np.sin(angles) ** 2).sum()
         light = math.pi / 2 * radii * self.brightness[near] * lengths / along
         # On the outer side of a bend a piece is longer, and has more of the light.
         longer = ((normals[:, 1] - normals[:, 0]) * moves).sum(1) / np.maximum(lengths, 1e-9) ** 2
@@ -89,9 +88,14 @@ class Tubes:
                 share = (step + 0.5) / along
                 axis = starts + share * moves
                 normal = normals[:, 0] + share * (normals[:, 1] - normals[:, 0])
-                for cosine, weight in zip(np.cos(angles), weights, strict=True):
-                    side = cosine * radii
-                    yield axis + side[:, None] * normal, weight * light * np.maximum(1 + side * longer, 0)
+                # Points closer together at the rims, where the profile is steep: even steps of the angle around the
+                # tube. They are moved from step to step, lest they and the pixels make a pattern.
+                angles = (np.arange(across) + step * GOLDEN % 1) / across * math.pi
+                weights = np.sin(angles) ** 2 * 2 / across
+                for some in _parts(across, len(starts)):
+                    side = np.cos(angles[some])[:, None] * radii
+                    weight = weights[some, None] * light * np.maximum(1 + side * longer, 0)
+                    yield (axis + side[..., None] * normal).reshape(-1, 2), weight.ravel()
 
         return _gathered(grid, pixel_size_nm, strewn())
 
@@ -123,16 +127,24 @@ class Balls:
         count = max(16, math.ceil(math.pi * (float(radii.max(initial=0)) / spacing) ** 2))
         # Evenly over the disc, along a spiral of golden angles; the profile's mean over the disc is 2/3.
         reach = np.sqrt((np.arange(count) + 0.5) / count)
-        angles = GOLDEN_ANGLE * np.arange(count)
+        angles = 2 * math.pi * GOLDEN * np.arange(count)
+        aside = reach[:, None] * np.stack([np.sin(angles), np.cos(angles)], axis=1)
         weights = np.sqrt(1 - reach**2)
+        weights /= weights.sum()
         light = 2 * math.pi / 3 * radii**2 * bright
 
         def strewn() -> Iterable[tuple[np.ndarray, np.ndarray]]:
-            for r, angle, weight in zip(reach, angles, weights / weights.sum(), strict=True):
-                aside = r * np.array([math.sin(angle), math.cos(angle)])
-                yield centres + radii[:, None] * aside, weight * light
+            for some in _parts(count, len(centres)):
+                places = centres + radii[:, None] * aside[some, None]
+                yield places.reshape(-1, 2), (weights[some, None] * light).ravel()
 
         return _gathered(grid, pixel_size_nm, strewn())
+
+
+def _parts(count: int, each: int) -> Iterable[slice]:
+    """So many things of that size each, a few at a time: as slices."""
+    at_once = max(1, AT_A_TIME // max(1, each))
+    return (slice(begin, begin + at_once) for begin in range(0, count, at_once))
 
 
 def _near(grid: Grid, pixel_size_nm: float, places_nm: np.ndarray, reach_nm: np.ndarray) -> np.ndarray:
