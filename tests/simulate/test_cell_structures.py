@@ -35,6 +35,13 @@ def test_a_field_is_the_same_on_a_finer_grid(structure):
     assert np.corrcoef(blocks.ravel(), coarse.ravel())[0, 1] > 0.995
 
 
+@each
+def test_a_field_is_the_same_under_a_camera_of_pixels_twice_as_large(structure):
+    small, large = cell_phantom(structure, SHAPE, 90.0, 8), cell_phantom(structure, (36, 30), 180.0, 8)
+    one, two = small.render(Grid(SHAPE, 1)), large.render(Grid((36, 30), 2))
+    assert np.abs(one - two).mean() < 0.03 * one.mean()
+
+
 @pytest.mark.parametrize("structure", [name for name in STRUCTURES if name != "multiphoton"])
 def test_a_field_goes_on_beyond_its_border(structure):
     phantom = cell_phantom(structure, SHAPE, 90.0, 4)
