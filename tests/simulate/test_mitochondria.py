@@ -71,7 +71,7 @@ def test_tubules_taper_at_their_ends_and_vary_in_between():
 
 
 def test_haze_is_smooth_light_of_the_size_it_should_have():
-    shape = (160, 160)
+    shape = (112, 112)
     grid = Grid(shape, 1)
     shares, contrasts = [], []
     for seed in range(4):
