@@ -38,6 +38,7 @@ ROOMS = (
     "methods",
     "simulate",
     "quality",
+    "restoration",
     "io",
     "report",
     "checkpoint",

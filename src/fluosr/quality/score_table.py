@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.quality.bootstrap import RESAMPLES, FieldMean, Kind, interval_of_draws, means_of_fields
+from fluosr.quality.bootstrap import RESAMPLES, FieldMean, Kind, field_draws, field_mean, means_of_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,14 @@ class ScoreTable:
         fields: (F,) names of the fields, the same for every method.
         field_means: method -> metric -> (F,) means of the fields.
         cells: method -> metric -> mean over the fields with its interval.
+        kind: of the intervals, where there are fields enough.
         baseline: the method whose values were taken off, in a table of differences; None else.
     """
 
     fields: np.ndarray
     field_means: dict[str, dict[str, np.ndarray]]
     cells: dict[str, dict[str, FieldMean]]
+    kind: Kind
     baseline: str | None = None
 
     @property
@@ -54,7 +56,7 @@ class ScoreTable:
         """
         if baseline not in self.cells:
             raise UsageError(f"there is no method {baseline!r} in the table, only {', '.join(self.cells)}.")
-        draws = _draws(self.fields, generator, resamples)
+        draws = field_draws(len(self.fields), generator, resamples)
         base = self.field_means[baseline]
         means = {
             method: {metric: own[metric] - base[metric] for metric in own if metric in base}
@@ -63,12 +65,12 @@ class ScoreTable:
         }
         cells = {
             method: {
-                metric: _cell(values, draws, self.cells[method][metric].n_values, self.cells[method][metric].kind)
+                metric: field_mean(values, draws, self.cells[method][metric].n_values, self.kind)
                 for metric, values in row.items()
             }
             for method, row in means.items()
         }
-        return ScoreTable(self.fields, means, cells, baseline)
+        return ScoreTable(self.fields, means, cells, self.kind, baseline)
 
     def describe(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -101,9 +103,9 @@ def score_table(
     Raises:
         UsageError: no methods, one that lacks fields of the others, or values as for ``mean_over_fields``.
     """
-    if not any(own.metrics for own in scores.values()):
+    names = next((np.unique(own.fields) for own in scores.values() if own.metrics), None)
+    if names is None:
         raise UsageError("a table of scores needs at least one method with one metric.")
-    names: np.ndarray | None = None
     means: dict[str, dict[str, np.ndarray]] = {}
     for method, own in scores.items():
         means[method] = {}
@@ -112,25 +114,15 @@ def score_table(
                 found, means[method][metric] = means_of_fields(values, own.fields)
             except UsageError as error:
                 raise UsageError(f"{method}, {metric}: {error}") from error
-            if names is not None and not np.array_equal(found, names):
+            if not np.array_equal(found, names):
                 apart = sorted(map(str, set(found.tolist()) ^ set(names.tolist())))
                 raise UsageError(
                     f"{method}, {metric}: methods can be compared on the same fields only, and these are not scored by "
                     f"all: {', '.join(apart)}."
                 )
-            names = found
-    assert names is not None  # there is a metric
-    draws = _draws(names, generator, resamples)
+    draws = field_draws(len(names), generator, resamples)
     cells = {
-        method: {metric: _cell(values, draws, len(scores[method].fields), kind) for metric, values in row.items()}
+        method: {metric: field_mean(values, draws, len(scores[method].fields), kind) for metric, values in row.items()}
         for method, row in means.items()
     }
-    return ScoreTable(names, means, cells)
-
-
-def _draws(fields: np.ndarray, generator: np.random.Generator, resamples: int) -> np.ndarray:
-    return generator.integers(len(fields), size=(resamples, len(fields)))
-
-
-def _cell(means: np.ndarray, draws: np.ndarray, n_values: int, kind: Kind) -> FieldMean:
-    return FieldMean(interval_of_draws(means, draws, kind), means.size, n_values, kind)
+    return ScoreTable(names, means, cells, kind)
