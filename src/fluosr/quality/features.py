@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.quality.fidelity import FLAT
-from fluosr.quality.natural_scenes import BLOCK_PX, block_features
+from fluosr.quality.natural_scenes import BLOCK_PX, block_features, grey_value, normalised
 from fluosr.quality.picture_stack import picture_stack
 
 if TYPE_CHECKING:
@@ -40,13 +39,12 @@ class FeatureExtractor(Protocol):
 class RandomConvolutions:
     """Two layers of fixed random filters at three sizes; the mean response of 16 filters at each: 48 features.
 
-    Every picture is first shifted and scaled to mean 0 and standard deviation 1: gain and offset change nothing. The
-    pyramid halves by means of 2 x 2. The filters, of no sum, come from the bits of PCG64, which are the same on every
-    machine; features agree between machines to about 1e-12.
+    At each size the pixels are first normalised by their surroundings, as for NIQE: gain and offset change nothing, and
+    dim texture counts as much as bright. The pyramid halves by means of 2 x 2. The filters, of no sum, come from the
+    bits of PCG64, which are the same on every machine; features agree between machines to about 1e-12.
 
-    WARNING: it was never trained. It sees how much contrast there is, how peaked and at which grain, up to 28 pixels;
-    it knows nothing of cells, and pictures that people tell apart at once may lie close together. Features of small
-    pictures scatter much: at 64 pixels a side, fresh fields lie as far apart as sharp ones from slightly blurred ones.
+    WARNING: it was never trained. It sees blur, noise and other texture, up to 28 pixels wide; it knows nothing of
+    cells, nor how bright they are, and pictures that people tell apart at once may lie close together.
     """
 
     @property
@@ -96,15 +94,15 @@ def _responses(picture: np.ndarray) -> np.ndarray:
     import torch
     from torch.nn.functional import avg_pool2d, conv2d, relu
 
-    deviation = picture - picture.mean()
-    size = deviation.std()
-    flat = size <= FLAT * np.abs(picture).max()
-    level = torch.from_numpy(np.zeros_like(picture) if flat else deviation / size)[None, None]
+    constant = grey_value(picture)
+    if constant == 0:
+        return np.zeros(LEVELS * SECOND[0])
     first, second = _filters()
     found = []
     for _ in range(LEVELS):
+        level = torch.from_numpy(normalised(picture, constant)[0])[None, None]
         found.append(relu(conv2d(relu(conv2d(level, first)), second)).mean((0, 2, 3)).numpy())
-        level = avg_pool2d(level, 2)
+        picture = avg_pool2d(torch.from_numpy(np.ascontiguousarray(picture))[None, None], 2)[0, 0].numpy()
     return np.concatenate(found)
 
 

@@ -65,11 +65,9 @@ def block_features(picture: np.ndarray, block_px: int = BLOCK_PX) -> BlockFeatur
     (picture,) = picture_stack(np.asarray(picture)[None], "a picture for NIQE", least_px=block_px)
     height, width = (side // block_px * block_px for side in picture.shape)
     picture = picture[:height, :width]
-    low, high = np.quantile(picture, RANGE_QUANTILES)
-    # A picture of a few dots on nothing has them beyond these quantiles.
-    constant = (high - low if high > low else np.ptp(picture)) / GREY_VALUES
+    constant = grey_value(picture)
     n_blocks = (height // block_px) * (width // block_px)
-    if constant <= np.finfo(np.float32).eps * np.abs(picture).max():
+    if constant == 0:
         return BlockFeatures(np.empty((0, N_FEATURES)), np.empty(0), n_blocks)
     full, spread = normalised(picture, constant)
     half, _ = normalised(_halved(picture), constant)
@@ -78,6 +76,14 @@ def block_features(picture: np.ndarray, block_px: int = BLOCK_PX) -> BlockFeatur
     features = np.concatenate([_statistics(part[shown]) for part in blocks], axis=1)
     sharpness = _blocks(spread, block_px).mean((1, 2))[shown]
     return BlockFeatures(features, sharpness, int(n_blocks - shown.sum()))
+
+
+def grey_value(picture: np.ndarray) -> float:
+    """1/255 of a picture's range, from its .1 to its 99.9 % quantile; 0 where it is constant."""
+    low, high = np.quantile(picture, RANGE_QUANTILES)
+    # A picture of a few dots on nothing has them beyond these quantiles.
+    step = float(high - low if high > low else np.ptp(picture)) / GREY_VALUES
+    return step if step > np.finfo(np.float32).eps * float(np.abs(picture).max()) else 0.0
 
 
 def normalised(picture: np.ndarray, constant: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WINDOW_PX = 11  # of SSIM: a Gaussian of sigma 1.5
 WINDOW_SIGMA_PX = 1.5
+SINGLE = 1.5  # largest value, in ranges, up to which single precision gives SSIM to 1e-4, ten times faster
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, the finest first
 
 
@@ -111,10 +112,10 @@ def psnr_db(pictures: np.ndarray, truths: np.ndarray, *, data_range: float | np.
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    def measure(picture: torch.Tensor, truth: torch.Tensor, span: float) -> float:
-        return float(peak_signal_noise_ratio(picture, truth, data_range=span))
+    def measure(picture: torch.Tensor, truth: torch.Tensor) -> float:
+        return float(peak_signal_noise_ratio(picture, truth, data_range=1.0))
 
-    return _each(measure, *_checked(pictures, truths, data_range, 1))
+    return _each(measure, *_checked(pictures, truths, data_range, 1), single=0.0)
 
 
 def ssim(pictures: np.ndarray, truths: np.ndarray, *, data_range: float | np.ndarray) -> np.ndarray:
@@ -173,51 +174,61 @@ def ms_ssim(
         )
     weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
 
-    def measure(picture: torch.Tensor, truth: torch.Tensor, span: float) -> float:
+    def measure(picture: torch.Tensor, truth: torch.Tensor) -> float:
         from torch.nn.functional import avg_pool2d
 
         found = 1.0
         for weight in weights[:-1]:
-            found *= max(_contrast(picture, truth, span), 0.0) ** weight
+            found *= max(_contrast(picture, truth), 0.0) ** weight
             picture, truth = avg_pool2d(picture, 2), avg_pool2d(truth, 2)
-        return float(found * max(_ssim(picture, truth, span), 0.0) ** weights[-1])
+        return float(found * max(_ssim(picture, truth), 0.0) ** weights[-1])
 
     return _each(measure, *_checked(pictures, truths, data_range, WINDOW_PX))
 
 
 def _each(
-    measure: Callable[[torch.Tensor, torch.Tensor, float], float],
+    measure: Callable[[torch.Tensor, torch.Tensor], float],
     pictures: np.ndarray,
     truths: np.ndarray,
     ranges: np.ndarray,
+    *,
+    single: float = SINGLE,
 ) -> np.ndarray:
-    """One picture after the other, so that memory does not grow with their number."""
+    """One picture after the other, so that memory does not grow with their number.
+
+    Args:
+        measure: of a picture and its truth, (1, 1, Y, X) in units of the range.
+        pictures, truths, ranges: (N, Y, X), (N, Y, X) and (N,).
+        single: largest value, in ranges, up to which single precision will do.
+    """
     import torch
 
     found = np.empty(len(pictures))
     for i, span in enumerate(ranges):
-        one, other = (torch.from_numpy(np.ascontiguousarray(stack[i])[None, None]) for stack in (pictures, truths))
-        found[i] = measure(one, other, float(span))
+        pair = [stack[i] / span for stack in (pictures, truths)]
+        # An offset far above the range would leave single precision no digits of the contrast.
+        precision = np.float32 if max(np.abs(one).max() for one in pair) <= single else np.float64
+        found[i] = measure(*(torch.from_numpy(one.astype(precision)[None, None]) for one in pair))
     return found
 
 
-def _ssim(picture: torch.Tensor, truth: torch.Tensor, span: float) -> float:
+def _ssim(picture: torch.Tensor, truth: torch.Tensor) -> float:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     # Its mean takes in windows over mirrored borders; those inside are taken here.
     _, everywhere = structural_similarity_index_measure(
-        picture, truth, sigma=WINDOW_SIGMA_PX, data_range=span, return_full_image=True
+        picture, truth, sigma=WINDOW_SIGMA_PX, data_range=1.0, return_full_image=True
     )
     inside = slice(WINDOW_PX // 2, -(WINDOW_PX // 2))
     return float(everywhere[..., inside, inside].mean())
 
 
-def _contrast(picture: torch.Tensor, truth: torch.Tensor, span: float) -> float:
+def _contrast(picture: torch.Tensor, truth: torch.Tensor) -> float:
     """The mean of (2 sxy + C2) / (sx^2 + sy^2 + C2) over the windows inside."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     _, contrast = structural_similarity_index_measure(
-        picture, truth, sigma=WINDOW_SIGMA_PX, data_range=span, return_contrast_sensitivity=True
+        picture, truth, sigma=WINDOW_SIGMA_PX, data_range=1.0, return_contrast_sensitivity=True
     )
     return float(contrast)
 
