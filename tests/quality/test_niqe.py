@@ -176,6 +176,8 @@ def test_what_has_no_niqe_is_said(reference: NiqeReference) -> None:
         block_features(field(0), 33)
     with pytest.raises(UsageError, match=r"in 2 fields.* needs 37 or more"):
         fit([field(0, 64), field(1, 64)], name="two", pixel_size_nm=50, block_px=32)
+    with pytest.raises(UsageError, match=r"picture 1 .* too small"):
+        fit([field(0), field(0)[:20]], name="one", pixel_size_nm=50, block_px=32)
     with pytest.raises(UsageError, match="0 sharp blocks"):
         fit([], name="none", pixel_size_nm=50)
     with pytest.raises(UsageError, match=r"picture 1 .* constant"):

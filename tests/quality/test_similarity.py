@@ -113,6 +113,18 @@ def test_a_gain_never_turns_a_picture_over(turned) -> None:  # type: ignore[no-u
     assert gain_and_offset(turned(truth), truth) == (0.0, pytest.approx(truth.mean()))
 
 
+def test_the_type_of_the_pictures_does_not_matter() -> None:
+    truths = scenes().astype(np.uint16)
+    pictures = noisy(truths, 30).astype(np.uint16)
+    found = against_truth(pictures, truths, data_range=1000, scales=2)
+    wanted = against_truth(pictures.astype(float), truths.astype(np.float32), data_range=1000, scales=2)
+    for name, values in wanted.metrics().items():
+        np.testing.assert_array_equal(found.metrics()[name], values, name)
+    np.testing.assert_array_equal(found.ssim, ssim(pictures, truths, data_range=1000))
+    np.testing.assert_array_equal(found.psnr_db, psnr_db(pictures, truths, data_range=1000))
+    np.testing.assert_array_equal(found.ms_ssim, ms_ssim(pictures, truths, data_range=1000, scales=2))
+
+
 def test_each_picture_may_have_its_range() -> None:
     truths, spans = scenes(), np.array([500.0, 4095.0])
     pictures = noisy(truths, 20)
@@ -123,6 +135,8 @@ def test_each_picture_may_have_its_range() -> None:
 
 def test_what_cannot_be_compared_is_said() -> None:
     truths = scenes()
+    with pytest.raises(UsageError, match="one size"):
+        psnr_db([truths[0], truths[0][1:]], truths, data_range=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="grids"):
         psnr_db(truths[:1], truths, data_range=1)
     with pytest.raises(UsageError, match=r"\(N, Y, X\)"):

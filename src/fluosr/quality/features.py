@@ -59,7 +59,7 @@ class RandomConvolutions:
             UsageError: sides below 28 pixels, or values that are not finite.
         """
         stack = picture_stack(pictures, f"pictures for {self.name}", least_px=LEAST_PX)
-        return np.stack([_responses(picture) for picture in stack])
+        return np.stack([_responses(picture.astype(np.float64)) for picture in stack])
 
 
 @dataclass(frozen=True)

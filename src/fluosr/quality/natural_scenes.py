@@ -64,7 +64,7 @@ def block_features(picture: np.ndarray, block_px: int = BLOCK_PX) -> BlockFeatur
         raise UsageError(f"a block of NIQE needs an even side of 16 pixels or more, not {block_px}.")
     (picture,) = picture_stack(np.asarray(picture)[None], "a picture for NIQE", least_px=block_px)
     height, width = (side // block_px * block_px for side in picture.shape)
-    picture = picture[:height, :width]
+    picture = picture[:height, :width].astype(np.float64)
     constant = grey_value(picture)
     n_blocks = (height // block_px) * (width // block_px)
     if constant == 0:

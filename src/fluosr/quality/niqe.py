@@ -112,7 +112,10 @@ def fit(
         raise UsageError(f"the pixel size must be positive, got {pixel_size_nm} nm.")
     chosen = []
     for number, picture in enumerate(pictures):
-        blocks = block_features(picture, block_px)
+        try:
+            blocks = block_features(picture, block_px)
+        except UsageError as error:
+            raise UsageError(f"picture {number} (from 0) of {name!r}: {error}") from error
         if not len(blocks.features):
             raise UsageError(f"picture {number} (from 0) of {name!r} is constant, or shows nothing: leave it out.")
         chosen.append(blocks.features[blocks.sharpness > SHARP * blocks.sharpness.max()])

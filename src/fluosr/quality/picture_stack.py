@@ -8,7 +8,7 @@ from fluosr.errors import UsageError
 
 
 def picture_stack(pictures: np.ndarray, what: str = "the pictures", *, least_px: int = 1) -> np.ndarray:
-    """The pictures as (N, Y, X) float64, N >= 1.
+    """The pictures as one (N, Y, X) array of their own type, N >= 1, once they are known to be sound.
 
     Args:
         pictures: (N, Y, X) of any real type and unit.
@@ -16,9 +16,13 @@ def picture_stack(pictures: np.ndarray, what: str = "the pictures", *, least_px:
         least_px: shortest side that will do, pixels.
 
     Raises:
-        UsageError: another number of axes, none at all, no real numbers, sides too short, NaN or infinite values.
+        UsageError: pictures of different sizes, another number of axes, none at all, no real numbers, sides too short,
+            NaN or infinite values.
     """
-    stack = np.asarray(pictures)
+    try:
+        stack = np.asarray(pictures)
+    except ValueError as error:
+        raise UsageError(f"{what} must all be of one size, to be stacked as (N, Y, X).") from error
     if stack.ndim != 3 or not stack.size:
         raise UsageError(f"{what} must be of shape (N, Y, X) and not empty, got {stack.shape}.")
     if stack.dtype.kind not in "buif":
@@ -28,8 +32,7 @@ def picture_stack(pictures: np.ndarray, what: str = "the pictures", *, least_px:
             f"{what} of {stack.shape[1]} x {stack.shape[2]} pixels are too small: both sides must have {least_px} or "
             "more."
         )
-    stack = stack.astype(np.float64, copy=False)
-    bad = ~np.isfinite(stack).all((1, 2))
-    if bad.any():
-        raise UsageError(f"{what}: number {int(np.flatnonzero(bad)[0])} (from 0) holds NaN or infinite values.")
+    for number, picture in enumerate(stack):
+        if not np.isfinite(picture).all():
+            raise UsageError(f"{what}: number {number} (from 0) holds NaN or infinite values.")
     return stack

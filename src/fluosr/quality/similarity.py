@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,19 +82,27 @@ def against_truth(
         UsageError: shapes that differ, values that are not finite, a range that is not positive, sides below 11
             pixels, or below 11 * 2^(scales - 1).
     """
-    pictures, truths, ranges = _checked(pictures, truths, data_range, 1)
-    gain = offset = None
-    if fit:
-        gain, offset = np.transpose([gain_and_offset(*pair) for pair in zip(pictures, truths, strict=True)])
-        pictures = gain[:, None, None] * pictures + offset[:, None, None]
+    if scales is not None:
+        _check_scales(pictures, scales)
+    pictures, truths, ranges = _checked(pictures, truths, data_range, WINDOW_PX)
+    found = np.ones((len(ranges), 3))
+    fits = np.empty((len(ranges), 2))
+    for i, (picture, truth) in enumerate(_pairs(pictures, truths, ranges)):
+        if fit:
+            gain, offset = gain_and_offset(picture, truth)
+            picture = gain * picture + offset
+            fits[i] = gain, offset * ranges[i]
+        multiscale = np.nan if scales is None else _ms_ssim(picture, truth, scales)
+        found[i] = _psnr_db(picture, truth), _ssim(picture, truth), multiscale
+    psnrs, ssims, multiscales = found.T
     return Similarity(
-        psnr_db(pictures, truths, data_range=ranges),
-        ssim(pictures, truths, data_range=ranges),
-        None if scales is None else ms_ssim(pictures, truths, data_range=ranges, scales=scales),
+        psnrs,
+        ssims,
+        None if scales is None else multiscales,
         scales,
         ranges,
-        gain,
-        offset,
+        fits[:, 0] if fit else None,
+        fits[:, 1] if fit else None,
     )
 
 
@@ -110,12 +118,7 @@ def psnr_db(pictures: np.ndarray, truths: np.ndarray, *, data_range: float | np.
     Raises:
         UsageError: as for ``against_truth``.
     """
-    from torchmetrics.functional.image import peak_signal_noise_ratio
-
-    def measure(picture: torch.Tensor, truth: torch.Tensor) -> float:
-        return float(peak_signal_noise_ratio(picture, truth, data_range=1.0))
-
-    return _each(measure, *_checked(pictures, truths, data_range, 1), single=0.0)
+    return np.array([_psnr_db(*pair) for pair in _pairs(*_checked(pictures, truths, data_range, 1))])
 
 
 def ssim(pictures: np.ndarray, truths: np.ndarray, *, data_range: float | np.ndarray) -> np.ndarray:
@@ -136,7 +139,7 @@ def ssim(pictures: np.ndarray, truths: np.ndarray, *, data_range: float | np.nda
         Z. Wang et al., IEEE Transactions on Image Processing 13 (2004) 600, eq. 13; windows that would leave the
         picture are left out, as there.
     """
-    return _each(_ssim, *_checked(pictures, truths, data_range, WINDOW_PX))
+    return np.array([_ssim(*pair) for pair in _pairs(*_checked(pictures, truths, data_range, WINDOW_PX))])
 
 
 def ms_ssim(
@@ -162,60 +165,55 @@ def ms_ssim(
     Source:
         Z. Wang, E. Simoncelli and A. Bovik, Asilomar Conference on Signals, Systems and Computers (2003) 1398, eq. 7.
     """
-    if not 1 <= scales <= len(SCALE_WEIGHTS):
-        raise UsageError(f"MS-SSIM has 1 to {len(SCALE_WEIGHTS)} scales, not {scales}.")
-    least = WINDOW_PX * 2 ** (scales - 1)
-    shape = np.shape(pictures)
-    if len(shape) == 3 and 0 < min(shape[1:]) < least:
-        fit = [f"{s} from {WINDOW_PX * 2 ** (s - 1)}" for s in range(1, scales)]
-        raise UsageError(
-            f"MS-SSIM of {scales} scales needs sides of {least} pixels or more, these have {shape[1]} x {shape[2]}: "
-            f"ask for fewer scales{' (' + ', '.join(fit) + ')' if fit else ''} and name the figure so, or leave it out."
-        )
+    _check_scales(pictures, scales)
+    pairs = _pairs(*_checked(pictures, truths, data_range, WINDOW_PX))
+    return np.array([_ms_ssim(*pair, scales) for pair in pairs])
+
+
+def _pairs(pictures: np.ndarray, truths: np.ndarray, ranges: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each picture with its truth, (Y, X) float64 in units of the range; one at a time, to keep memory small."""
+    for picture, truth, span in zip(pictures, truths, ranges, strict=True):
+        yield np.divide(picture, span, dtype=np.float64), np.divide(truth, span, dtype=np.float64)
+
+
+def _psnr_db(picture: np.ndarray, truth: np.ndarray) -> float:
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    return float(peak_signal_noise_ratio(*_tensors(picture, truth, 0.0), data_range=1.0))
+
+
+def _ssim(picture: np.ndarray, truth: np.ndarray) -> float:
+    return _of_windows(*_tensors(picture, truth))
+
+
+def _ms_ssim(picture: np.ndarray, truth: np.ndarray, scales: int) -> float:
+    from torch.nn.functional import avg_pool2d
+
     weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
-
-    def measure(picture: torch.Tensor, truth: torch.Tensor) -> float:
-        from torch.nn.functional import avg_pool2d
-
-        found = 1.0
-        for weight in weights[:-1]:
-            found *= max(_contrast(picture, truth), 0.0) ** weight
-            picture, truth = avg_pool2d(picture, 2), avg_pool2d(truth, 2)
-        return float(found * max(_ssim(picture, truth), 0.0) ** weights[-1])
-
-    return _each(measure, *_checked(pictures, truths, data_range, WINDOW_PX))
+    one, other = _tensors(picture, truth)
+    found = 1.0
+    for weight in weights[:-1]:
+        found *= max(_contrast(one, other), 0.0) ** weight
+        one, other = avg_pool2d(one, 2), avg_pool2d(other, 2)
+    return float(found * max(_of_windows(one, other), 0.0) ** weights[-1])
 
 
-def _each(
-    measure: Callable[[torch.Tensor, torch.Tensor], float],
-    pictures: np.ndarray,
-    truths: np.ndarray,
-    ranges: np.ndarray,
-    *,
-    single: float = SINGLE,
-) -> np.ndarray:
-    """One picture after the other, so that memory does not grow with their number.
-
-    Args:
-        measure: of a picture and its truth, (1, 1, Y, X) in units of the range.
-        pictures, truths, ranges: (N, Y, X), (N, Y, X) and (N,).
-        single: largest value, in ranges, up to which single precision will do.
-    """
+def _tensors(picture: np.ndarray, truth: np.ndarray, single: float = SINGLE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both as (1, 1, Y, X), in single precision where no value exceeds ``single``."""
     import torch
 
-    found = np.empty(len(pictures))
-    for i, span in enumerate(ranges):
-        pair = [stack[i] / span for stack in (pictures, truths)]
-        # An offset far above the range would leave single precision no digits of the contrast.
-        precision = np.float32 if max(np.abs(one).max() for one in pair) <= single else np.float64
-        found[i] = measure(*(torch.from_numpy(one.astype(precision)[None, None]) for one in pair))
-    return found
+    # An offset far above the range would leave single precision no digits of the contrast.
+    precise = max(np.abs(picture).max(), np.abs(truth).max()) > single
+    dtype = torch.float64 if precise else torch.float32
+    one, other = (torch.from_numpy(np.ascontiguousarray(image)).to(dtype)[None, None] for image in (picture, truth))
+    return one, other
 
 
-def _ssim(picture: torch.Tensor, truth: torch.Tensor) -> float:
+def _of_windows(picture: torch.Tensor, truth: torch.Tensor) -> float:
+    """The mean SSIM over the windows inside."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    # Its mean takes in windows over mirrored borders; those inside are taken here.
+    # Its own mean takes in windows over mirrored borders.
     _, everywhere = structural_similarity_index_measure(
         picture, truth, sigma=WINDOW_SIGMA_PX, data_range=1.0, return_full_image=True
     )
@@ -231,6 +229,18 @@ def _contrast(picture: torch.Tensor, truth: torch.Tensor) -> float:
         picture, truth, sigma=WINDOW_SIGMA_PX, data_range=1.0, return_contrast_sensitivity=True
     )
     return float(contrast)
+
+
+def _check_scales(pictures: np.ndarray, scales: int) -> None:
+    if not 1 <= scales <= len(SCALE_WEIGHTS):
+        raise UsageError(f"MS-SSIM has 1 to {len(SCALE_WEIGHTS)} scales, not {scales}.")
+    least, shape = WINDOW_PX * 2 ** (scales - 1), picture_stack(pictures).shape
+    if min(shape[1:]) < least:
+        fit = [f"{s} from {WINDOW_PX * 2 ** (s - 1)}" for s in range(1, scales)]
+        raise UsageError(
+            f"MS-SSIM of {scales} scales needs sides of {least} pixels or more, these have {shape[1]} x {shape[2]}: "
+            f"ask for fewer scales{' (' + ', '.join(fit) + ')' if fit else ''} and name the figure so, or leave it out."
+        )
 
 
 def _checked(

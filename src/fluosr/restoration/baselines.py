@@ -39,7 +39,7 @@ def bicubic(pictures: np.ndarray, scale: int = 2) -> np.ndarray:
     for picture, out in zip(stack, enlarged, strict=True):
         # PyTorch's bicubic has a = -3/4, except with ``antialias``, which otherwise tells only where it makes smaller.
         out[:] = torch.nn.functional.interpolate(
-            torch.from_numpy(np.ascontiguousarray(picture))[None, None],
+            torch.from_numpy(picture.astype(np.float64))[None, None],
             size=out.shape,
             mode="bicubic",
             align_corners=False,
@@ -65,4 +65,4 @@ def frame_means(repeats: np.ndarray, count: int) -> np.ndarray:
     if not 1 <= count <= len(stack):
         raise UsageError(f"there are {len(stack)} repeats of this field: means of {count} cannot be had.")
     groups = len(stack) // count
-    return stack[: groups * count].reshape(groups, count, *stack.shape[1:]).mean(1).astype(np.float32)
+    return stack[: groups * count].reshape(groups, count, *stack.shape[1:]).mean(1, dtype=np.float64).astype(np.float32)
