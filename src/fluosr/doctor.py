@@ -23,6 +23,7 @@ NEEDED = (
     "rich",
     "safetensors",
     "matplotlib",
+    "torchmetrics",
 )
 OPTIONAL = {"h5py": "Picasso's files"}
 GIB = 2**30

@@ -25,10 +25,17 @@ class ModelKind:
     Args:
         method: its name.
         version: of the files' layout.
+        origin: where they come from, as the end of a sentence, where that is not ``fluosr train METHOD``.
     """
 
     method: str
     version: int = 1
+    origin: str = ""
+
+    @property
+    def whence(self) -> str:
+        """Where the two files come from, as the end of a sentence."""
+        return self.origin or f"that `fluosr train {self.method}` writes; give --model NAME"
 
     @property
     def words(self) -> str:
@@ -98,8 +105,7 @@ def read_model(kind: ModelKind, name: str | Path) -> StoredModel:
     for place in places:
         if not place.is_file():
             raise ModelError(
-                f"{place} does not exist. A model is a pair of files, NAME.json and NAME.safetensors, that "
-                f"`fluosr train {kind.method}` writes; give --model NAME."
+                f"{place} does not exist. A model is a pair of files, NAME.json and NAME.safetensors, {kind.whence}."
             )
     try:
         text, data = (place.read_bytes() for place in places)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fluosr.errors import UsageError
 from fluosr.optics.psf import PointSpreadFunction
+from fluosr.quality.fidelity import FLAT, gain_and_offset
 
 MOST_SIGMA_PX = 5.0  # of the reference: wider PSFs than FWHM 12 pixels do not occur
 SIGMA_STEPS = 13  # of the first search over sigma, refined between its best neighbours
@@ -266,11 +267,10 @@ def _compare(
     r, s = reference[known], seen[known]
     r_dev, s_dev = r - r.mean(), s - s.mean()
     power, norm = float(s_dev @ s_dev), float(np.linalg.norm(r_dev) * np.linalg.norm(s_dev))
-    if power <= (4 * np.finfo(np.float32).eps) ** 2 * float(s @ s):
+    if power <= FLAT**2 * float(s @ s):
         return _nothing(reference, known, "the image is flat once it is blurred: there is nothing to compare")
     product = float(r_dev @ s_dev)
-    scale = max(product / power, 0.0)
-    offset = float(r.mean() - scale * s.mean())
+    scale, offset = gain_and_offset(s, r)
     expected = scale * seen + offset
     error = np.where(known, np.abs(reference - expected), np.nan)
     rse = float(np.sqrt(np.mean((r - scale * s - offset) ** 2)))

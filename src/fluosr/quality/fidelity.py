@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FLAT = 4 * float(np.finfo(np.float32).eps)  # spread of an image, relative to its size, that is only rounding
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -40,11 +42,29 @@ def fidelity(image: np.ndarray, truth: np.ndarray) -> Fidelity:
         raise ValueError("the truth is constant: nothing to compare with")
     spread = image.std()
     correlation = float(np.corrcoef(image.ravel(), truth.ravel())[0, 1]) if spread > 0 else 0.0
-    energy = float((image * image).sum())
-    scale = float((image * truth).sum() / energy) if energy > 0 else 0.0
+    scale = best_scale(image, truth)
     nrmse = float(np.linalg.norm(scale * image - truth) / np.linalg.norm(truth))
     ratio = float(image.sum() / truth.sum())
     return Fidelity(correlation, nrmse, scale, ratio, displacement(image, truth))
+
+
+def best_scale(image: np.ndarray, truth: np.ndarray) -> float:
+    """The s of min |s image - truth|^2 over all pixels; 0 for an image of zeros."""
+    energy = float((image * image).sum())
+    return float((image * truth).sum()) / energy if energy > 0 else 0.0
+
+
+def gain_and_offset(image: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """The a >= 0 and b of min |a image + b - truth|^2, both of one shape.
+
+    A flat image, and one that falls where the truth rises, have a = 0: a gain never turns an image over.
+    """
+    image_mean, truth_mean = float(image.mean()), float(truth.mean())
+    deviation = image - image_mean
+    # What is left of a flat image is rounding, which a large enough gain would fit to anything.
+    flat = float((deviation * deviation).sum()) <= FLAT**2 * float((image * image).sum())
+    gain = 0.0 if flat else max(best_scale(deviation, truth - truth_mean), 0.0)
+    return gain, truth_mean - gain * image_mean
 
 
 def displacement(
