@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from fluosr.methods.deep_storm.parameters import DeepStormTraining
 from fluosr.methods.lesson import Lesson, Made
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.progress import ProgressBar
+from fluosr.restoration.parameters import RestorationTraining
 
 LEARNT_NOTHING = "Note: the training has made nothing better."
 Output = Annotated[
@@ -111,6 +113,73 @@ def deep_storm(
     typer.echo(f"held-out loss: {made.curve[0]:.4g} at first, {min(made.curve):.4g} at its lowest")
     if min(made.curve) == made.curve[0]:
         typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
+    typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+@train_app.command()
+@with_options(_parameter_options(RestorationTraining))
+def restoration(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS_OR_HR",
+            help="folder with NAME.tif (frames of one field) and NAME-truth.tif (its good image); for the other arms "
+            "with good images alone; or with two such folders, training and validation",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Output,
+    scale: Annotated[int, typer.Option("--scale", help="how many times finer the good images are: 1, 2 or 4")] = 2,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="of the physics arm: JSON that `fluosr calibrate` wrote")
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option("--pixel-size", help="of the bad images, nm; the physics arm needs it", min=1e-3)
+    ] = None,
+    fwhm: Annotated[
+        float | None, typer.Option("--fwhm", help="of the bad images' PSF, nm; the physics arm needs it", min=1e-3)
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    **options: Any,
+) -> None:
+    """Train a network for `fluosr restore`: from recorded pairs, or from good images and a model of the bad ones."""
+    from fluosr.io.fields import read_split
+    from fluosr.io.write import write_lines
+    from fluosr.report.training_curves import draw_log
+    from fluosr.restoration.arms import chosen_arm
+    from fluosr.restoration.lesson import lesson_of
+    from fluosr.restoration.perceptual import load_perceptual
+
+    parameters = _built("train restoration", RestorationTraining, options)
+    learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    arm = chosen_arm(
+        parameters.arm, learnt, scale, calibration=calibration, pixel_size_nm=pixel_size, fwhm_nm=fwhm
+    )
+    log = Path(f"{str(output).removesuffix('.json').removesuffix('.safetensors')}.log.jsonl")
+    lesson = lesson_of(
+        learnt,
+        scale,
+        parameters,
+        validation=looked_at,
+        degrade=arm.degrade,
+        degradation=arm.facts,
+        pixel_size_nm=pixel_size,
+        perceptual=None if parameters.perceptual is None else load_perceptual(parameters.perceptual),
+        on_log=lambda entries: write_lines(log, map(json.dumps, entries)),
+    )
+    made, files = _trained(lesson, output, seed, device, resume)
+    errors = [entry["validation_error"] for entry in made.log.entries if "validation_error" in entry]
+    if errors:
+        typer.echo(f"error on validation fields: {errors[0]:.4g} at first, {min(errors):.4g} at its least")
+        if min(errors) == errors[0]:
+            typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
+    picture = draw_log(made.log.entries, log.with_suffix(".png"))
+    typer.echo(f"Log: {log}, {picture}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 
 

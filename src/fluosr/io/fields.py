@@ -9,6 +9,7 @@ import numpy as np
 from fluosr.errors import UsageError
 from fluosr.io.pairs import TRUTH, images_of, paired_files, stems
 from fluosr.restoration.fields import Field
+from fluosr.restoration.pairing import check_pair
 
 SPLITS = ("training", "validation")
 
@@ -35,10 +36,23 @@ def read_fields(folder: Path, *, paired: bool) -> list[Field]:
     return [Field(name, _one(path)) for name, path in found.items()]
 
 
-def splits_of(folder: Path) -> dict[str, Path]:
-    """The folders ``training`` and ``validation`` in a folder, where both are there; else nothing."""
-    there = {name: folder / name for name in SPLITS}
-    return there if all(path.is_dir() for path in there.values()) else {}
+def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field], list[Field], list[str]]:
+    """(to learn from, to validate on, what the user should know), each pair checked.
+
+    Args:
+        folder: as for :func:`read_fields`, or with two such folders ``training`` and ``validation``; without them
+            nothing is set apart here.
+        paired: whether frames are wanted.
+        factor: s.
+
+    Raises:
+        ImageReadError, UsageError: as for :func:`read_fields` and :func:`check_pair`.
+    """
+    there = [folder / name for name in SPLITS]
+    folders = there if all(path.is_dir() for path in there) else [folder]
+    splits = [read_fields(path, paired=paired) for path in folders]
+    warnings = [said for fields in splits for field in fields if paired for said in check_pair(field, factor)]
+    return splits[0], splits[1] if len(splits) > 1 else [], warnings
 
 
 def _one(path: Path) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,21 @@ from fluosr.restoration.examples import Degrade
 from fluosr.restoration.fields import Field
 
 DARKEST = 0.005  # share of a good image's pixels that are taken for its dark level
-BRIGHTEST = 0.999  # share of them below what counts as white
+BRIGHTEST = 0.999  # share of them below what counts as white, and below what a calibration calls the brightest
+DOSE_DOUBT = (0.5, 2.0)  # other fields are dimmer or brighter than those that a calibration saw
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """How bad images are made.
+
+    Args:
+        degrade: does it; None where they were recorded.
+        facts: what it does, as plain values, for the record.
+    """
+
+    degrade: Degrade | None
+    facts: Mapping[str, Any]
 
 
 def synthetic_arm(scale: int, parameters: TwoStageParameters = TwoStageParameters()) -> Degrade:
@@ -36,18 +52,18 @@ def synthetic_arm(scale: int, parameters: TwoStageParameters = TwoStageParameter
 def physics_arm(confocal: Confocal, fields: Sequence[Field]) -> Degrade:
     """A scanning microscope: good images give the light, it gives optics, counts, detector and lines.
 
-    The fields share one scale: value 1 is their mean above the darkest of them, so that a dim field stays dim. What is
-    to be learnt is the good image at the grey values that its light has in the bad one.
+    The fields share one scale, so that a dim field stays dim: 1 is the mean light of the brightest pixels above the
+    darkest. What is to be learnt is the good image at the grey values that its light has in the bad one.
 
     Args:
-        confocal: the microscope, or one drawn anew for every image.
+        confocal: the microscope, or one drawn anew for every image; its dose is that of the brightest pixels.
         fields: whose good images set the scale.
 
     Raises:
         UsageError: good images without light.
     """
     dark = min(_quantile(torch.as_tensor(field.high), DARKEST) for field in fields)
-    unit = float(np.mean([np.clip(field.high - dark, 0.0, None).mean(dtype=float) for field in fields]))
+    unit = float(np.mean([_quantile(torch.as_tensor(field.high), BRIGHTEST) - dark for field in fields]))
     if not unit > 0:
         raise UsageError("the good images are constant: they hold no light to make bad ones from.")
 
