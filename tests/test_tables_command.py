@@ -98,6 +98,21 @@ def test_a_score_of_nothing_says_so(tmp_path: Path) -> None:
     assert "do both tables count frames alike (--first-frame)" in fluosr("score", moved, truth).err
 
 
+@pytest.mark.parametrize("place", ["1e30", "1e19", "1e308", "-1e30", "inf"])
+def test_places_beyond_any_field_are_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "far.csv").write_text(f"frame,x_nm,y_nm\n1,2,3\n1,4,{place}\n")
+    good = table(tmp_path / "t.csv", (0, 100, 100))
+    for arguments in (
+        ("score", "far.csv", good),
+        ("score", good, "far.csv"),
+        ("convert", "far.csv", "f.hdf5", "--pixel-size", 100),
+    ):
+        command, *rest = (tmp_path / a if str(a).startswith("f") else a for a in arguments)
+        done = fluosr(command, *rest)
+        assert done.code == 1 and "far.csv, line 3: y [nm] is" in done.err
+    assert set(contents(tmp_path)) == {"far.csv", "t.csv"}
+
+
 def test_tables_are_converted_there_and_back(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     first = table(tmp_path / "t.csv", (0, 123.4, 567.8), (3, 900, 100))

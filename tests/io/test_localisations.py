@@ -112,6 +112,8 @@ def test_frames_may_count_from_zero(tmp_path: Path) -> None:
         (b"frame,x_nm,y_nm,x_nm\n1,2,3,4\n", ImageReadError, "has two columns named 'x_nm'"),
         (b"frame,x_nm,y_nm\n1,2,\n", ImageReadError, "line 2: '' is no number (y [nm])"),
         (b"frame,x_nm,y_nm\n1,nan,3\n", ImageReadError, "line 2: x [nm] is not a finite number"),
+        (b"frame,x_nm,y_nm\n1,2,3\n1,2,1e19\n", ImageReadError, "line 3: y [nm] is 1e+19 nm, and no field reaches"),
+        (b"frame,x_nm,y_nm\n1,-1e308,3\n", ImageReadError, "line 2: x [nm] is -1e+308 nm"),
         (b"frame,x_nm,y_nm\ninf,1,3\n", ImageReadError, "line 2: frame is not a finite number"),
         (b"frame,x_nm,y_nm\n1,2,3\n-4,2,3\n", UsageError, "line 3: frame -4; frames are whole numbers from 1 on"),
         (b"frame,x_nm,y_nm\n1.5,2,3\n", UsageError, "line 2: frame 1.5; frames are whole"),

@@ -19,7 +19,7 @@ import numpy as np
 from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.damage import first_bytes
 from fluosr.io.write import StrPath, write_lines
-from fluosr.localisations import COLUMNS, Localisations
+from fluosr.localisations import COLUMNS, Localisations, beyond_any_field
 
 FIRST_FRAME = 1  # as ThunderSTORM counts
 GZIP = b"\x1f\x8b"
@@ -109,6 +109,13 @@ def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, in
         bad = np.flatnonzero(~np.isfinite(columns[column]))
         if bad.size:
             raise ImageReadError(f"{path}, line {rows[bad[0]][0]}: {HEADS[column][0]} is not a finite number.")
+    for column in ("x_nm", "y_nm"):
+        bad = beyond_any_field(columns[column])
+        if bad.size:
+            raise ImageReadError(
+                f"{path}, line {rows[bad[0]][0]}: {HEADS[column][0]} is {columns[column][bad[0]]:g} nm, and no field "
+                "reaches beyond a metre. Delete the row, or correct it."
+            )
     frame = columns.pop("frame") - first_frame
     bad = np.flatnonzero((frame < 0) | (frame != np.rint(frame)) | (frame > 2**53))
     if bad.size:
