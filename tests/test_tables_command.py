@@ -81,6 +81,7 @@ def test_a_score_is_a_small_table(tmp_path: Path) -> None:
         (("--frames", "-3:2"), 2, "no frame is chosen"),
         (("--frames", "50:60"), 0, "nothing lies in these frames"),
         (("--first-frame", "7"), 2, "--first-frame"),
+        (("--first-frame-of-truth", "2"), 2, "--first-frame-of-truth"),
     ],
 )
 def test_a_score_that_cannot_be_is_told(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
@@ -89,13 +90,35 @@ def test_a_score_that_cannot_be_is_told(tmp_path: Path, arguments: tuple[str, ..
     assert done.code == code and words in done.err
 
 
+@pytest.mark.parametrize(
+    ("found", "truth", "options"),
+    [
+        (1, 1, ()),
+        (0, 0, ("--first-frame", 0)),
+        (1, 0, ("--first-frame-of-truth", 0)),
+        (0, 1, ("--first-frame", 0, "--first-frame-of-truth", 1)),
+    ],
+)
+def test_each_table_may_count_its_frames_from_0_or_1(
+    tmp_path: Path, found: int, truth: int, options: tuple[object, ...]
+) -> None:
+    for name, first in (("f.csv", found), ("t.csv", truth)):
+        lines = [f"{frame + first},{300 * frame},100" for frame in range(4)]
+        (tmp_path / name).write_text("\n".join(["frame,x_nm,y_nm", *lines]))
+    done = fluosr("score", tmp_path / "f.csv", tmp_path / "t.csv", *map(str, options))
+    assert done.code == 0 and "Jaccard 100.00 %" in done.out and "frames 4" in done.out and done.err == ""
+    if found != truth:
+        wrong = fluosr("score", tmp_path / "f.csv", tmp_path / "t.csv", "--first-frame", found)
+        assert "--first-frame-of-truth" in wrong.err and "Jaccard 100.00 %" not in wrong.out
+
+
 def test_a_score_of_nothing_says_so(tmp_path: Path) -> None:
     truth, empty = table(tmp_path / "t.csv", (0, 100, 100)), table(tmp_path / "e.csv")
     done = fluosr("score", empty, truth)
     assert done.code == 0 and "there are no localisations" in done.err and "Jaccard 0.00 %" in done.out
     assert "there are no true molecules" in fluosr("score", truth, empty).err
     moved = table(tmp_path / "m.csv", (1, 100, 100))
-    assert "do both tables count frames alike (--first-frame)" in fluosr("score", moved, truth).err
+    assert "do both tables count frames alike (--first-frame," in fluosr("score", moved, truth).err
 
 
 @pytest.mark.parametrize("place", ["1e30", "1e19", "1e308", "-1e30", "inf"])

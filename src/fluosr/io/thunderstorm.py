@@ -123,7 +123,8 @@ def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, in
         if number == np.rint(number) and 0 <= number < first_frame:
             raise UsageError(
                 f"{path}, line {line}: frame {number:g}, where the first frame is number {first_frame}. If this file "
-                "counts from 0, give --first-frame 0 (first_frame=0)."
+                "counts from 0, give --first-frame 0 (first_frame=0); if only the truth of a score does, "
+                "--first-frame-of-truth 0."
             )
         raise UsageError(f"{path}, line {line}: frame {number:g}; frames are whole numbers from {first_frame} on.")
     return Localisations(frame, **columns)
