@@ -23,6 +23,7 @@ from fluosr.localisations import COLUMNS, Localisations, beyond_any_field
 
 FIRST_FRAME = 1  # as ThunderSTORM counts
 GZIP = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a spreadsheet's "Unicode text" begins
 ROWS_AT_A_TIME = 65_536
 HEADS = {
     "frame": ("frame",),
@@ -39,7 +40,8 @@ def read_csv(path: Path, first_frame: int = FIRST_FRAME) -> Localisations:
     """The localisations of a CSV file, which may be compressed by gzip.
 
     Columns are found by name, in any order, quoted or not, parted by commas, semicolons or tabs; those that are not
-    known are passed over. What a row leaves empty, and a column that is not there, is not known (NaN).
+    known are passed over. What a row leaves empty, and a column that is not there, is not known (NaN). The text is
+    UTF-8, or UTF-16 with a byte-order mark.
 
     Args:
         path: the file.
@@ -49,10 +51,12 @@ def read_csv(path: Path, first_frame: int = FIRST_FRAME) -> Localisations:
         ImageReadError: absent, damaged, or not such a table; the line is named.
         UsageError: frames before ``first_frame``.
     """
-    open_text = gzip.open if first_bytes(path, 2, "table") == GZIP else open
+    opened = gzip.open if first_bytes(path, 2, "table") == GZIP else open
     try:
-        # Names and numbers are ASCII: what is no UTF-8 stands in a column that is passed over, or is told of later.
-        with open_text(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as text:
+        with opened(path, "rb") as data:
+            encoding = "utf-16" if data.read(2) in UTF_16 else "utf-8-sig"
+        # Names and numbers are ASCII: what is no text stands in a column that is passed over, or is told of later.
+        with opened(path, "rt", encoding=encoding, errors="replace", newline="") as text:
             return _read(path, text, first_frame)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ImageReadError(f"{path} is cut short or damaged ({error}); copy it again.") from error
