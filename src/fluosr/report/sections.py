@@ -14,6 +14,14 @@ from fluosr.reconstruction import Reconstruction
 from fluosr.report import pieces, plots
 
 ZOOM_SIDE = 20  # camera pixels shown in the zoom
+ACCUSES = (
+    "Only noise without pattern should be seen. Details finer than the PSF leave no trace: this map can accuse an "
+    "image, not acquit it."
+)
+LEFT_OUT = (
+    "The image shows the molecules found and not all light. Where the map is red, others may be, too close to each "
+    "other or too dim to be told; whether those found are right it does not say."
+)
 
 
 def header(reconstruction: Reconstruction, acquisition: Acquisition, quality: Quality) -> str:
@@ -48,6 +56,8 @@ def _residual_clause(quality: Quality) -> str:
         return "its residuals could not be judged"
     if residuals.at_noise_level:
         return "what it leaves unexplained is at the noise level"
+    if residuals.light_left_out:
+        return "it shows the molecules found, not all light"
     return f"what it leaves unexplained is {residuals.rms:.2f} times the noise, and not only noise"
 
 
@@ -72,7 +82,8 @@ def headline(reconstruction: Reconstruction, acquisition: Acquisition, quality: 
         figures = [("Resolution", "none", pieces.sentence(resolution.reason or ""), "bad")]
     residuals = quality.residuals
     value = "unknown" if residuals.rms is None else f"{residuals.rms:.2f} × noise"
-    figures.append(("Residuals", value, residuals.verdict, "good" if residuals.at_noise_level else "bad"))
+    tone = "good" if residuals.at_noise_level else "" if residuals.light_left_out else "bad"
+    figures.append(("Residuals", value, residuals.verdict, tone))
     time_s, memory = plots.finite_number(run.get("time_s")), plots.finite_number(run.get("peak_memory_mb"))
     legs = len(run.get("legs_s", ()))
     spent = pieces.per_frame(time_s, acquisition.n_frames) + (f", in {legs} legs" if legs > 1 else "")
@@ -96,7 +107,7 @@ def warnings(reconstruction: Reconstruction, acquisition: Acquisition, quality: 
     bad = int((~np.isfinite(reconstruction.image)).sum())
     if bad:
         found.append(f"{bad} pixel(s) of the reconstruction hold no finite number; do not use this image as it is.")
-    if not quality.residuals.at_noise_level:
+    if not (quality.residuals.at_noise_level or quality.residuals.light_left_out):
         found.append(
             f"{quality.residuals.verdict} Usual causes: FWHM or pixel size not as stated, drift, too few iterations."
             if quality.residuals.rms is not None
@@ -170,10 +181,8 @@ def residuals(reconstruction: Reconstruction, acquisition: Acquisition, quality:
             scale_bar=False,
         ),
     ]
-    text = (
-        "Mean frame minus what image and background explain. Red: the movie is brighter; blue: darker. Only noise "
-        "without pattern should be seen. Details finer than the PSF leave no trace: this map can accuse an image, not "
-        "acquit it."
+    text = "Mean frame minus what image and background explain. Red: the movie is brighter; blue: darker. " + (
+        LEFT_OUT if residuals.light_left_out else ACCUSES
     )
     rows = [
         ("Root mean square", pieces.number(residuals.rms), "1 is the noise level"),
