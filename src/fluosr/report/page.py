@@ -50,7 +50,7 @@ def render_report(
         sections.header(made, taken, quality),
         sections.headline(made, taken, quality, run),
         sections.warnings(made, taken, quality),
-        pieces.section("pictures", "Before and after", sections.pictures(made, taken)),
+        pieces.section("pictures", "Before and after", sections.before_and_after(made, taken)),
         pieces.section("zoom", "Zoom on the brightest region", sections.zoom(made, taken)),
         pieces.section("residuals", "Background and residuals", sections.residuals(made, taken, quality)),
         pieces.section("resolution", "Resolution", sections.resolution(quality) + sections.other_judges(quality)),
