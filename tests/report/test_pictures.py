@@ -112,3 +112,21 @@ def test_zoom_window_of_corners_and_nothing():
     image[0, 0], image[-1, -1] = 0.0, 1.0
     assert pictures.brightest_window(image, 1, 6)[:2] == (14, 24)
     assert pictures.brightest_window(np.ones((5, 5)), 1, 6) is None
+
+
+def test_a_ring_lies_around_its_place():
+    places = np.array([[500.0, 300.0], [1550.0, 2250.0]])
+    panel = pictures.Panel(
+        np.zeros((20, 30)), 100.0, "a", "b", colours="gray", limits=(0, 1), rings=places, ring_nm=300.0
+    )
+    shown = pixels(pictures.images([panel]))
+    box = shown[..., 3] == 1  # only the panel and the colour bar have a ground
+    top, left = np.argwhere(box & (shown[..., :3].max(-1) < 0.02))[0]
+    inside = shown[top:, left:]
+    wide = np.flatnonzero(box[top])[-1] + 1 - left
+    drawn = np.argwhere(inside[: round(wide * 2 / 3), :wide, 2] > 0.3)
+    scale = wide / 3000.0
+    for place in places * scale:
+        near = drawn[np.hypot(*(drawn + 0.5 - place).T) < 400 * scale]
+        np.testing.assert_allclose((near.min(0) + near.max(0) + 1) / 2, place, atol=1.0)
+        np.testing.assert_allclose(near.max(0) + 1 - near.min(0), 300 * scale, atol=5.0)

@@ -18,6 +18,8 @@ from fluosr.report.pieces import finite_number
 LINE_COLOURS = (BLUE, ORANGE, GREEN, "#b45cc9", "#c9a400", "#d6456b", "#5b6ee1", "#8a6a4a")
 LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 MOST_CURVES = 12
+MOST_STEPS = 200  # of a curve over the frames
+SHOWN = 99.5  # percentile at which the axis of a histogram ends
 
 
 def history(curves: Mapping[str, Sequence[float]]) -> Drawing:
@@ -135,6 +137,43 @@ def profiles(distance_nm: np.ndarray, curves: Mapping[str, np.ndarray]) -> Drawi
     for text in legend.get_texts():
         text.set_parse_math(False)
     return Drawing(png_of(figure), 1040, "")
+
+
+def molecules(per_frame: np.ndarray, photons: np.ndarray, uncertainty_nm: np.ndarray) -> Drawing:
+    """Molecules found over the frames, and histograms of their photons and uncertainties, where these are known.
+
+    Args:
+        per_frame: (T,) molecules in each frame.
+        photons, uncertainty_nm: (N,) of each molecule; NaN where not known.
+    """
+    columns = {"Photons": (photons, "photons"), "Uncertainty": (uncertainty_nm, "standard deviation (nm)")}
+    known = {name: (v[np.isfinite(v)], label) for name, (v, label) in columns.items() if np.isfinite(v).any()}
+    figure, (first, *others) = _grid(1 + len(known), height=230)
+    together = max(1, -(-len(per_frame) // MOST_STEPS))
+    starts = np.arange(0, len(per_frame), together)
+    ends = np.minimum(starts + together, len(per_frame))
+    means = np.add.reduceat(per_frame, starts) / (ends - starts)
+    first.stairs(means, [*starts, len(per_frame)], baseline=None, color=BLUE, linewidth=1.2)
+    first.set(xlim=(0, len(per_frame)), ylim=(0, None))
+    dress(
+        first,
+        "Molecules in a frame",
+        "frame, from the first used" + (f"; means of {together}" if together > 1 else ""),
+        "",
+    )
+    notes = []
+    for (name, (values, label)), axes in zip(known.items(), others, strict=True):
+        low, high = float(min(0.0, values.min())), float(np.percentile(values, SHOWN))
+        bins = min(60, max(6, round(math.sqrt(values.size))))
+        counts, edges = np.histogram(values, bins, (low, high if high > low else low + 1.0))
+        axes.stairs(counts, edges, color=BLUE, fill=True, alpha=0.75)
+        axes.axvline(float(np.median(values)), color=ORANGE, linewidth=1.4, linestyle=(0, (4, 2)))
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+        dress(axes, name, label, "")
+        beyond = int((values > edges[-1]).sum())
+        if beyond:
+            notes.append(f"{name}: {beyond:,} lie beyond the axis.")
+    return Drawing(png_of(figure), _css_width(figure), " ".join(notes))
 
 
 def sweep_curves(

@@ -18,6 +18,7 @@ from fluosr.report.drawing import CRISP, FIGURE_WIDTH, INK, Drawing, png_of
 TALLEST = 760  # CSS pixels
 MOST_BYTES = 1_000_000  # of one picture; a page has four at most
 Z_LIMIT = 4.0
+RING = "#2fd0ff"  # on grey pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Panel:
             "extreme" keeps the value farthest from zero.
         scale_bar: draw the row's scale bar in this panel.
         line: (y0, x0, y1, x1) of a line to draw over it, nm from the field's upper left corner.
+        rings: (N, 2) (y, x) of rings to draw over it, likewise; ``ring_nm`` is their diameter, nm.
     """
 
     image: np.ndarray
@@ -48,6 +50,8 @@ class Panel:
     reduce: Literal["mean", "extreme"] = "mean"
     scale_bar: bool = False
     line: tuple[float, float, float, float] | None = None
+    rings: np.ndarray | None = None
+    ring_nm: float = 0.0
 
 
 def contrast(panel: Panel) -> tuple[float, float]:
@@ -206,6 +210,10 @@ def _draw_panel(axes: Axes, panel: Panel, scale: float, width_nm: float, height_
     axes.axis("off")
     if panel.line is not None:
         _draw_line(axes, panel.line, crisp)
+    if panel.rings is not None:
+        y_nm, x_nm = np.asarray(panel.rings, float).reshape(-1, 2).T
+        points = 0.72 * panel.ring_nm * scale  # at 100 screen pixels an inch
+        axes.plot(x_nm, y_nm, "o", mfc="none", mec=RING, mew=1.1 * crisp, markersize=points, clip_on=True)
     if panel.scale_bar:
         _draw_scale_bar(axes, scale, width_nm, height_nm, crisp)
     if block == 1:
