@@ -5,6 +5,7 @@ A stopped run, a full disk or a broken link thus never leaves half a result, nor
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
@@ -26,6 +27,16 @@ StrPath = str | os.PathLike[str]
 # A classic TIFF addresses 4 GiB; some of it goes to the directories.
 CLASSIC_BYTES = 2**32 - 2**25
 IMAGEJ_TYPES = {"uint8", "uint16", "float32"}
+
+ADVICE = (
+    ((errno.ENOSPC, errno.EDQUOT, None), "Free some room, or write elsewhere."),  # numpy tells of it without a number
+    ((errno.EFBIG,), "That drive takes no file so large: write elsewhere."),
+    ((errno.EACCES, errno.EPERM), "You have no right to write there: ask for it, or write elsewhere."),
+    ((errno.EROFS,), "That drive is read-only: write elsewhere."),
+    ((errno.ENAMETOOLONG,), "Choose a shorter name."),
+    ((errno.ENOTDIR, errno.EEXIST), "A part of that path is a file: write elsewhere."),
+)
+OTHER_ADVICE = "See whether the drive is well, or write elsewhere."
 
 
 def make_folder(folder: Path) -> None:
@@ -204,9 +215,12 @@ def _beside(path: StrPath) -> Iterator[Path]:
         if isinstance(error, FluosrError) or not isinstance(error, Exception):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{path} could not be written: {reason}. Free some room or choose another --output."
-        ) from error
+        advice = f" {_what_to_do(error)}" if isinstance(error, OSError) else ""
+        raise OutputError(f"{path} could not be written: {reason}.{advice}") from error
+
+
+def _what_to_do(error: OSError) -> str:
+    return next((advice for numbers, advice in ADVICE if error.errno in numbers), OTHER_ADVICE)
 
 
 def _part_name(path: Path) -> Path:
