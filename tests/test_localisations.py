@@ -73,7 +73,10 @@ def test_light_that_is_not_known_is_not_drawn(photons: list[float], words: str) 
         (([np.nan], [1.0], [1.0]), "whole"),
         (([np.inf], [1.0], [1.0]), "whole"),
         (([1e300], [1.0], [1.0]), "beyond 2"),
-        (([0], [np.nan], [1.0]), "not finite"),
+        (([0], [np.nan], [1.0]), "row 0: x_nm is nan"),
+        (([1, 0, 0], [1.0, 2.0, 3.0], [1.0, 2.0, -np.inf]), "row 2: y_nm is -inf"),
+        (([0], [1e30], [1.0]), "row 0: x_nm is 1e.30"),
+        (([0], [1.0], [1e19]), "a metre"),
         (([0, 1], [1.0], [1.0, 2.0]), "2 frame numbers, but 1 values of x_nm"),
     ],
 )

@@ -223,6 +223,28 @@ def test_localisations_are_written_and_those_of_an_earlier_run_go(
     assert (tmp_path / LOCALISATIONS).read_text() == "mine"
 
 
+def deletions(result: Result) -> list[str]:
+    return [warning for warning in result.reconstruction.warnings if "deleted" in warning]
+
+
+def test_what_goes_of_an_earlier_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with_molecules(tmp_path, monkeypatch, Localisations([0], [100.0], [300.0]))
+    assert deletions(run_with_molecules(tmp_path, monkeypatch, Localisations.none())) == []
+    said = deletions(run_with_maps(tmp_path, monkeypatch, "density_per_um2", "shift_nm"))
+    assert [text.rpartition(": ")[2] for text in said] == ["localisations.csv."]
+    (said,) = deletions(run_with_maps(tmp_path, monkeypatch))
+    assert said.endswith("was deleted: maps/density_per_um2.tif, maps/shift_nm.tif.")
+    assert said in json.loads((tmp_path / "run.json").read_text())["warnings"]
+    assert deletions(run_with_maps(tmp_path, monkeypatch)) == []
+
+
+def test_what_its_owner_took_away_is_not_said_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with_molecules(tmp_path, monkeypatch, Localisations([0], [100.0], [300.0]))
+    (tmp_path / LOCALISATIONS).rename(tmp_path / "kept.csv")
+    assert deletions(run_with_molecules(tmp_path, monkeypatch, None)) == []
+    assert (tmp_path / "kept.csv").exists()
+
+
 def test_localisations_of_a_part_are_placed_in_the_movie_that_was_recorded() -> None:
     movie = cross_movie()
     part = movie.select(frames=range(4, 20, 2), window=(3, 2, 8, 9)).select(frames=range(1, 5))

@@ -37,9 +37,16 @@ def test_the_density_is_of_the_field(tmp_path: Path) -> None:
     assert per_um2 == pytest.approx(2.0, rel=0.15)
 
 
+def test_what_takes_long_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluosr.cli.smlm.LONG_S", 0.0)
+    done = fluosr("simulate", "smlm", *SMALL, "--active", 6, "-o", tmp_path / "m.tif")
+    assert done.code == 0 and "About 1 s of computing and 0 MB of files." in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--density", 1e6), "lower --photons, --density"),
         (("--density", 0), "--density must be positive"),
         (("--density", -2), "--density must be positive"),
         (("--density", 1, "--active", 5), "exclude each other"),
@@ -81,6 +88,7 @@ def test_a_score_is_a_small_table(tmp_path: Path) -> None:
         (("--frames", "-3:2"), 2, "no frame is chosen"),
         (("--frames", "50:60"), 0, "nothing lies in these frames"),
         (("--first-frame", "7"), 2, "--first-frame"),
+        (("--first-frame-of-truth", "2"), 2, "--first-frame-of-truth"),
     ],
 )
 def test_a_score_that_cannot_be_is_told(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
@@ -89,13 +97,50 @@ def test_a_score_that_cannot_be_is_told(tmp_path: Path, arguments: tuple[str, ..
     assert done.code == code and words in done.err
 
 
+@pytest.mark.parametrize(
+    ("found", "truth", "options"),
+    [
+        (1, 1, ()),
+        (0, 0, ("--first-frame", 0)),
+        (1, 0, ("--first-frame-of-truth", 0)),
+        (0, 1, ("--first-frame", 0, "--first-frame-of-truth", 1)),
+    ],
+)
+def test_each_table_may_count_its_frames_from_0_or_1(
+    tmp_path: Path, found: int, truth: int, options: tuple[object, ...]
+) -> None:
+    for name, first in (("f.csv", found), ("t.csv", truth)):
+        lines = [f"{frame + first},{300 * frame},100" for frame in range(4)]
+        (tmp_path / name).write_text("\n".join(["frame,x_nm,y_nm", *lines]))
+    done = fluosr("score", tmp_path / "f.csv", tmp_path / "t.csv", *map(str, options))
+    assert done.code == 0 and "Jaccard 100.00 %" in done.out and "frames 4" in done.out and done.err == ""
+    if found != truth:
+        wrong = fluosr("score", tmp_path / "f.csv", tmp_path / "t.csv", "--first-frame", found)
+        assert "--first-frame-of-truth" in wrong.err and "Jaccard 100.00 %" not in wrong.out
+
+
 def test_a_score_of_nothing_says_so(tmp_path: Path) -> None:
     truth, empty = table(tmp_path / "t.csv", (0, 100, 100)), table(tmp_path / "e.csv")
     done = fluosr("score", empty, truth)
     assert done.code == 0 and "there are no localisations" in done.err and "Jaccard 0.00 %" in done.out
     assert "there are no true molecules" in fluosr("score", truth, empty).err
     moved = table(tmp_path / "m.csv", (1, 100, 100))
-    assert "do both tables count frames alike (--first-frame)" in fluosr("score", moved, truth).err
+    assert "do both tables count frames alike (--first-frame," in fluosr("score", moved, truth).err
+
+
+@pytest.mark.parametrize("place", ["1e30", "1e19", "1e308", "-1e30", "inf"])
+def test_places_beyond_any_field_are_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "far.csv").write_text(f"frame,x_nm,y_nm\n1,2,3\n1,4,{place}\n")
+    good = table(tmp_path / "t.csv", (0, 100, 100))
+    for arguments in (
+        ("score", "far.csv", good),
+        ("score", good, "far.csv"),
+        ("convert", "far.csv", "f.hdf5", "--pixel-size", 100),
+    ):
+        command, *rest = (tmp_path / a if str(a).startswith("f") else a for a in arguments)
+        done = fluosr(command, *rest)
+        assert done.code == 1 and "far.csv, line 3: y [nm] is" in done.err
+    assert set(contents(tmp_path)) == {"far.csv", "t.csv"}
 
 
 def test_tables_are_converted_there_and_back(tmp_path: Path) -> None:

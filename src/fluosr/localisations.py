@@ -10,11 +10,17 @@ import numpy as np
 from fluosr.errors import UsageError
 
 TOO_LATE = 2**62  # frame number
+FARTHEST_NM = 1e9  # a metre: no field is wider
 COLUMNS = ("x_nm", "y_nm", "photons", "background", "uncertainty_nm")
 
 
 def _unknown() -> np.ndarray:
     return np.zeros(0)
+
+
+def beyond_any_field(coordinates_nm: np.ndarray) -> np.ndarray:
+    """The rows whose coordinate is not finite, or further than :data:`FARTHEST_NM` from the movie's corner."""
+    return np.flatnonzero(~(np.abs(coordinates_nm) <= FARTHEST_NM))
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +40,7 @@ class Localisations:
 
     Raises:
         UsageError: columns of other lengths, negative or fractional frame numbers, or numbers or coordinates that are
-            not finite.
+            not finite or further than a metre away.
     """
 
     frame: np.ndarray
@@ -59,9 +65,12 @@ class Localisations:
                 values = np.full(n, np.nan)
             if len(values) != n:
                 raise UsageError(f"localisations: {n} frame numbers, but {len(values)} values of {name}.")
+            if name in ("x_nm", "y_nm") and (wild := beyond_any_field(values)).size:
+                raise UsageError(
+                    f"localisations, row {wild[0]}: {name} is {values[wild[0]]:g}; a coordinate is a finite number of "
+                    "nanometres, and no field reaches beyond a metre."
+                )
             object.__setattr__(self, name, values[order])
-        if not (np.isfinite(self.x_nm).all() and np.isfinite(self.y_nm).all()):
-            raise UsageError("localisations: some coordinates are not finite.")
 
     def __len__(self) -> int:
         return len(self.frame)

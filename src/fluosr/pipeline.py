@@ -237,11 +237,21 @@ def facts_of(
 def write_result(result: Result, acquisition: Acquisition, output: Path, *, make_report: bool = True) -> None:
     """Write image, background, mean frame, maps, localisations, record and report; each beside its name, then renamed.
 
+    Maps and localisations that the record of an earlier run names, and that this one does not make, are deleted: they
+    would be taken for results of this run. A warning of the reconstruction, in record and report too, says which.
+
     Raises:
         OutputError: no room or no permission, or a map whose name is no file's; files already there stay whole.
     """
     made, pixel = result.reconstruction, acquisition.pixel_size_nm
-    earlier = _earlier(output)
+    now = {f"{MAPS}/{name}.tif" for name in made.maps}
+    now |= set() if made.localisations is None else {LOCALISATIONS}
+    stale = [name for name in sorted(_earlier(output) - now) if os.path.lexists(output / name)]
+    if stale:
+        made.warnings.append(
+            f"What the run before left in this folder, and this one does not make, was deleted: {', '.join(stale)}."
+        )
+        result.record["warnings"] = made.warnings
     write_json(output / "run.json", result.record)  # first: it marks the folder as one of ours
     write_ome_tiff(
         output / "reconstruction.ome.tif", made.image, made.pixel_size_nm, f"{acquisition.name} {made.method}"
@@ -256,9 +266,7 @@ def write_result(result: Result, acquisition: Acquisition, output: Path, *, make
         if not MAP_NAME.fullmatch(name):
             raise OutputError(f"{made.method} names a map {name!r}, which is no name for a file: it was not written.")
         write_tiff(output / MAPS / f"{name}.tif", image, made.pixel_size_nm)
-    now = {f"{MAPS}/{name}.tif" for name in made.maps}
-    now |= set() if made.localisations is None else {LOCALISATIONS}
-    for name in earlier - now:  # it would be taken for a result of this run
+    for name in stale:
         try:
             (output / name).unlink(missing_ok=True)
         except OSError as error:

@@ -28,7 +28,7 @@ from fluosr.quality.qnr import resolution_and_fidelity
 from fluosr.quality.residuals import residual_map
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
 from fluosr.report.compare_page import as_density
-from fluosr.report.plots import shrink
+from fluosr.report.pictures import shrink
 from fluosr.report.sweep_page import MOST_SHOWN, Cell, Sweep, render_sweep
 from fluosr.settings import Plan
 

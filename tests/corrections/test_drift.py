@@ -112,6 +112,14 @@ def test_shifts_are_relative_to_the_average_over_frames():
     assert np.abs(np.average(drift.shifts, axis=0, weights=weights)).max() < 1e-9
 
 
+@pytest.mark.parametrize("side", [4, 5, 6, 8])
+@pytest.mark.parametrize("path", ["slow", "ten"])
+def test_in_a_tiny_field_nothing_is_seen_and_nothing_invented(side, path):
+    drift = found(dots(PATHS[path], side=side, count=5))
+    assert not drift.significant and not drift.shifts.any() and drift.observed.shape == (2, 0)
+    assert (drift.standard_error == SEARCH_PX).all() and "too little structure" in drift.warnings()[0]
+
+
 def test_two_blocks_are_enough():
     drift = found(dots(np.array([[0.0, 0.0], [0.5, -0.7]]), photons=300.0))
     assert drift.shifts[1] - drift.shifts[0] == pytest.approx((0.5, -0.7), abs=0.03)

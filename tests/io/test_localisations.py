@@ -79,6 +79,20 @@ def test_tables_of_other_programs_are_understood(tmp_path: Path, text: str) -> N
     same(read_localisations(tmp_path / "t.csv.gz"), wanted)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_spreadsheets_unicode_text_is_read(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"  # what only "utf-16" writes by itself
+    data = f"{mark}frame\tx_nm\ty_nm\tµ\r\n3\t100\t50\tµ\r\n1\t150.5\t250\t\r\n".encode(encoding)
+    wanted = Localisations([0, 2], [150.5, 100.0], [250.0, 50.0])
+    (tmp_path / "t.csv").write_bytes(data)
+    same(read_localisations(tmp_path / "t.csv"), wanted)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(data))
+    same(read_localisations(tmp_path / "t.csv.gz"), wanted)
+    (tmp_path / "t.csv").write_bytes(data[: data.index("2".encode(encoding)[-2:]) + 1])
+    with pytest.raises(ImageReadError, match="line 3"):
+        read_localisations(tmp_path / "t.csv")
+
+
 def test_what_is_left_out_or_empty_is_not_known(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("frame,x_nm,y_nm,photons\n1,2,3,\n2,4,5,600\n")
     table = read_localisations(tmp_path / "t.csv")
@@ -112,6 +126,8 @@ def test_frames_may_count_from_zero(tmp_path: Path) -> None:
         (b"frame,x_nm,y_nm,x_nm\n1,2,3,4\n", ImageReadError, "has two columns named 'x_nm'"),
         (b"frame,x_nm,y_nm\n1,2,\n", ImageReadError, "line 2: '' is no number (y [nm])"),
         (b"frame,x_nm,y_nm\n1,nan,3\n", ImageReadError, "line 2: x [nm] is not a finite number"),
+        (b"frame,x_nm,y_nm\n1,2,3\n1,2,1e19\n", ImageReadError, "line 3: y [nm] is 1e+19 nm, and no field reaches"),
+        (b"frame,x_nm,y_nm\n1,-1e308,3\n", ImageReadError, "line 2: x [nm] is -1e+308 nm"),
         (b"frame,x_nm,y_nm\ninf,1,3\n", ImageReadError, "line 2: frame is not a finite number"),
         (b"frame,x_nm,y_nm\n1,2,3\n-4,2,3\n", UsageError, "line 3: frame -4; frames are whole numbers from 1 on"),
         (b"frame,x_nm,y_nm\n1.5,2,3\n", UsageError, "line 2: frame 1.5; frames are whole"),

@@ -54,6 +54,22 @@ def test_picasso_drops_rows_with_nan_so_that_none_is_written(tmp_path: Path) -> 
     assert np.isnan(again.background).all() and np.isnan(again.uncertainty_nm).all()
 
 
+def test_infinite_light_is_not_known_and_what_single_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    table = Localisations([0, 1], [100.0, 200.0], [300.0, 400.0], photons=[np.inf, 5.0], uncertainty_nm=[1.0, np.inf])
+    write_localisations(tmp_path / "t.hdf5", table, **MOVIE)
+    np.testing.assert_array_equal(read_localisations(tmp_path / "t.hdf5").photons, [0.0, 5.0])
+    table = Localisations([0, 7], [100.0, 200.0], [300.0, 400.0], photons=[4.0, 1e39])
+    with pytest.raises(UsageError, match=r"u\.hdf5, row 1 \(frame 7\): photons is 1e\+39, .* single precision"):
+        write_localisations(tmp_path / "u.hdf5", table, **MOVIE)
+    assert not (tmp_path / "u.hdf5").exists()
+
+
+def test_wild_uncertainties_are_not_known(tmp_path: Path) -> None:
+    rows = rows_of(frame=[0, 1], x=[1.0, 2], y=[1.0, 2], lpx=[1e200, 0.1], lpy=[1e200, 0.1])
+    table = read_localisations(picasso_file(tmp_path / "t.hdf5", rows), pixel_size_nm=100.0)
+    np.testing.assert_allclose(table.uncertainty_nm, [np.nan, 10.0])
+
+
 def test_picasso_counts_pixels_from_the_centre_of_the_first(tmp_path: Path) -> None:
     table = Localisations([2], [107.3 * 3.5], [107.3 * 0.5], [700.0], [9.0], [10.73])
     write_localisations(tmp_path / "t.hdf5", table, psf_sigma_nm=2 * 107.3, **MOVIE)
@@ -114,6 +130,8 @@ def rows_of(**columns: Any) -> np.ndarray:
         (rows_of(frame=[0, -1], x=[1.0, 2], y=[1.0, 2]), UsageError, "not below 0"),
         (rows_of(frame=[np.inf, 1.0], x=[1.0, 2], y=[1.0, 2]), ImageReadError, "row 0: frame is not a finite number"),
         (rows_of(frame=[0, 1], x=[1.0, np.nan], y=[1.0, 2]), ImageReadError, "row 1: x is not a finite number"),
+        (rows_of(frame=[0, 1], x=[1.0, 2], y=[1.0, 1e30]), ImageReadError, "row 1: y is 1e+32 nm, and no field"),
+        (rows_of(frame=[0, 1], x=[-1e308, 2], y=[1.0, 2]), ImageReadError, "row 0: x is -inf nm, and no field reaches"),
         (rows_of(frame=[0, 1], x=[b"a", b"b"], y=[1.0, 2]), ImageReadError, "'x' holds |S1, not numbers"),
     ],
 )

@@ -132,6 +132,49 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, writer: str, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Free some room, or write elsewhere."),
+        (errno.EDQUOT, "Free some room, or write elsewhere."),
+        (errno.EFBIG, "That drive takes no file so large: write elsewhere."),
+        (errno.EACCES, "You have no right to write there: ask for it, or write elsewhere."),
+        (errno.EPERM, "You have no right to write there: ask for it, or write elsewhere."),
+        (errno.EROFS, "That drive is read-only: write elsewhere."),
+        (errno.ENAMETOOLONG, "Choose a shorter name."),
+        (errno.EIO, "See whether the drive is well, or write elsewhere."),
+    ],
+)
+def test_what_to_do_follows_from_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError) as raised:
+        write_text(tmp_path / "x", "new")
+    assert str(raised.value) == f"{tmp_path / 'x'} could not be written: {os.strerror(number)}. {advice}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_too_long_and_a_file_in_the_way_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"name too long. Choose a shorter name\.$"):
+        write_text(tmp_path / ("x" * 300), "")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"A part of that path is a file: write elsewhere\.$"):
+        write_text(tmp_path / "file" / "x", "")
+
+
+def test_an_error_that_is_not_the_drives_gets_no_advice_about_it(tmp_path: Path) -> None:
+    def frames():
+        yield np.zeros((4, 4))
+        raise ZeroDivisionError("division by zero")
+
+    with pytest.raises(OutputError, match=r"could not be written: division by zero\.$"):
+        write_movie(tmp_path / "m.tif", frames(), 5, np.uint16, 100.0, None)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full (/dev/full)")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_device_that_is_really_full(tmp_path: Path, writer: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,7 @@ def test_it_learns_to_place_sparse_molecules() -> None:
         ({"density_per_um2": (3.0, 1.0)}, "in this order"),
         ({"background_photons": (-1.0, 1.0)}, "background_photons"),
         ({"photons": 0.0}, "photons must be positive"),
+        ({"density_per_um2": (1.0, 1e4)}, "6.25 molecules into every fine pixel of 25 nm"),
     ],
 )
 def test_an_instrument_that_cannot_be_is_refused(wrong: dict[str, object], words: str) -> None:

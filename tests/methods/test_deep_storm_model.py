@@ -12,15 +12,17 @@ import safetensors.torch
 import tifffile
 import torch
 
-from fluosr.errors import CheckpointError, FluosrError, ModelError, UsageError
+from fluosr.errors import CheckpointError, FluosrError, MemoryLimitError, ModelError, UsageError
 from fluosr.learning import save_model, train_to_files
-from fluosr.methods.base import Run
+from fluosr.machine import peak_memory_mb, reset_peak_memory
+from fluosr.methods.base import Estimate, Run
 from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.fitting import fitting_model
 from fluosr.methods.deep_storm.lesson import LearntDeepStorm, lesson_of
 from fluosr.methods.deep_storm.maker import DeepStormMaker
 from fluosr.methods.deep_storm.model import TrainedDeepStorm, load_model
 from fluosr.methods.deep_storm.parameters import DeepStormParameters, DeepStormTraining
+from fluosr.methods.deep_storm.training import WEIGHTS_PER_FILTER_SQUARED, Schedule, bytes_needed
 from fluosr.methods.trained_model import model_paths
 from fluosr.networks.deep_storm import DeepStorm
 from tests import commands
@@ -124,6 +126,31 @@ def test_a_stopped_training_is_resumed_to_the_same_files(tmp_path: Path) -> None
     _, resumed = learnt(tmp_path / "broken", resume=True)
     for one, two in zip(whole, resumed, strict=True):
         assert one.read_bytes() == two.read_bytes()
+
+
+def test_memory_and_time_of_a_training_are_told_once() -> None:
+    told: list[Estimate] = []
+    parameters = DeepStormTraining(**(SHORT | {"filters": 16, "side_px": 24, "batch": 8, "iterations": 4}))
+    reset = reset_peak_memory()
+    before = peak_memory_mb()
+    lesson_of(100.0, 320.0, 4, parameters).learn(Run(on_estimate=told.append))
+    (estimate,) = told
+    assert 0.0 < estimate.seconds < 60.0
+    assert estimate.n_bytes == bytes_needed(4, Schedule(4, 8, 24, filters=16))
+    if reset:  # else the peak may be that of another test
+        assert (peak_memory_mb() - before) * 2**20 < 1.5 * estimate.n_bytes
+
+
+def test_a_training_larger_than_the_memory_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fluosr.methods.deep_storm.lesson.available_memory_bytes", lambda: 10_000)
+    with pytest.raises(MemoryLimitError, match=r"2 filters on 2 examples of 8 x 8 .* lower --batch"):
+        learnt(tmp_path)
+    assert not any(tmp_path.iterdir())
+    assert bytes_needed(2, Schedule(filters=64)) > 2 * bytes_needed(2, Schedule(filters=32))
+    weights = sum(value.numel() for value in DeepStorm(torch.Generator(), 32).parameters() if value.ndim == 4)
+    assert weights == pytest.approx(32**2 * WEIGHTS_PER_FILTER_SQUARED, rel=1e-3)
 
 
 def test_a_device_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from fluosr.errors import UsageError
+from fluosr.localisations import Localisations
 from fluosr.quality.judge import judge
 from fluosr.quality.residuals import residual_map
 from fluosr.reconstruction import Reconstruction
@@ -58,6 +59,26 @@ def test_fit_that_follows_the_noise():
     result = residual_map(noisy(scale=0.4)[0])
     assert not result.at_noise_level
     assert result.verdict.startswith("Below the noise level")
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_out", "begins"),
+    [
+        ({"structure": 0.5}, True, "No test of this image, which shows the molecules found"),
+        ({"scale": 1.5}, True, "No test of this image, which shows the molecules found"),
+        ({}, False, "At the noise level"),
+        ({"scale": 0.4}, False, "Below the noise level"),
+    ],
+)
+def test_light_left_out_is_no_fault_of_an_image_of_molecules(kind, left_out, begins):
+    plain = noisy(**kind)[0]
+    drawn = noisy(**kind)[0]
+    drawn.localisations = Localisations([0], [100.0], [100.0])
+    result, as_it_was = residual_map(drawn), residual_map(plain)
+    assert result.light_left_out is left_out and not as_it_was.light_left_out
+    assert result.verdict.startswith(begins)
+    assert (result.rms, result.at_noise_level) == (as_it_was.rms, as_it_was.at_noise_level)
+    assert result.describe()["light_left_out"] is left_out
 
 
 def test_dead_pixels_are_left_out():

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 import fluosr.report.page as page
 from fluosr.acquisition import Acquisition, ArrayFrames
 from fluosr.camera import Camera
+from fluosr.localisations import Localisations
 from fluosr.optics.psf import GaussianPSF
 from fluosr.quality.judge import judge
 from fluosr.reconstruction import Reconstruction
@@ -124,6 +125,19 @@ def render(made, taken=None, run=RUN):
     assert not re.search(r"url\(|@import|nan nm|None nm", html)
     assert len(html) < 5e6
     return html, parsed
+
+
+def test_what_an_image_of_molecules_leaves_out_is_no_warning():
+    made = reconstruction(warnings=[])
+    made.mean[:15] += 3.0
+    _, parsed = render(made)
+    assert "Usual causes" in parsed.text and "card bad" in page.sections.headline(made, acquisition(), judge(made), RUN)
+    made.localisations = Localisations([0, 1], [100.0, 200.0], [100.0, 200.0])
+    _, parsed = render(made)
+    assert "Usual causes" not in parsed.text and "warnings" not in parsed.ids
+    assert "card bad" not in page.sections.headline(made, acquisition(), judge(made), RUN)
+    assert "it shows the molecules found, not all light" in parsed.text
+    assert "No test of this image" in parsed.text and "others may be" in parsed.text
 
 
 def test_whole_page():

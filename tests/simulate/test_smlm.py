@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fluosr.camera import Camera
 from fluosr.errors import MemoryLimitError, OutputError, UsageError
 from fluosr.io.localisations import read_localisations
 from fluosr.io.movie import open_movie
-from fluosr.io.simulation import save_molecules
+from fluosr.io.simulation import bytes_of_molecules, save_molecules
 from fluosr.localisations import Localisations
 from fluosr.optics.psf import AiryPSF, GaussianPSF
 from fluosr.optics.spots import light_of_points
@@ -278,6 +279,31 @@ def test_what_no_simulation_left_is_never_overwritten(tmp_path: Path) -> None:
     first = contents(tmp_path)
     save_molecules(molecules(seed=1), tmp_path / "m.tif")
     assert all(contents(tmp_path)[name] != first[name] for name in first)
+
+
+def test_molecules_so_many_that_all_pixels_saturate_are_refused(tmp_path: Path) -> None:
+    crowded = molecules(active=4e4, on_time_frames=3.0, photons=1000.0)
+    with pytest.raises(UsageError, match=r"a camera of 16 bits ends at 65535: lower --photons, --density"):
+        save_molecules(crowded, tmp_path / "m.tif")
+    assert contents(tmp_path) == {}
+
+
+def test_the_brightest_are_no_dimmer_than_the_mean_of_the_movie() -> None:
+    crowded = molecules(active=2000.0, on_time_frames=3.0, photons=100.0)
+    mean = float(np.mean([crowded.camera.to_adu(frame).mean() for frame in crowded.expected_frames()]))
+    assert mean == pytest.approx(crowded.brightest_adu, rel=0.15)  # light is lost beyond the borders
+
+
+def test_files_and_time_are_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = molecules(active=300.0, photons=50.0, n_frames=40)
+    saved = save_molecules(movie, tmp_path / "m.tif")
+    assert bytes_of_molecules(movie) == pytest.approx(sum(file.stat().st_size for file in saved.files), rel=0.15)
+    assert 0.0 < movie.seconds_needed() < 60.0
+    usage = shutil.disk_usage(tmp_path)._replace(free=bytes_of_molecules(movie) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match="the movie and its truth take"):
+        save_molecules(movie, tmp_path / "n.tif")
+    assert set(contents(tmp_path)) == {file.name for file in saved.files}
 
 
 def test_a_camera_that_would_saturate_is_refused(tmp_path: Path) -> None:

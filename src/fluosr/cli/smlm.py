@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fluosr.simulate.structures import Structure
 
 DENSITY_PER_UM2 = 1.0
+LONG_S = 20.0  # from here on it is said how long it takes
 
 
 @simulate_app.command()
@@ -64,8 +65,9 @@ def smlm(
 ) -> None:
     """Single molecules that switch on at random, on a structure. Saves the movie and where each molecule was."""
     from fluosr.io.camera_maps import given_camera
-    from fluosr.io.simulation import save_molecules
+    from fluosr.io.simulation import bytes_of_molecules, save_molecules
     from fluosr.optics.psf import GaussianPSF
+    from fluosr.progress import duration
     from fluosr.simulate.smlm import SimulatedMolecules
 
     if density is not None and active is not None:
@@ -93,6 +95,9 @@ def smlm(
         camera=camera,
         seed=film["seed"],
     )
+    if (seconds := movie.seconds_needed()) > LONG_S:
+        size = f"{bytes_of_molecules(movie) / 2**20:.0f} MB"
+        typer.echo(f"About {duration(seconds)} of computing and {size} of files.", err=True)
     say_what_was_saved(save_molecules(movie, output), film["frames"], field)
 
 

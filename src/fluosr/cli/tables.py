@@ -36,6 +36,15 @@ def score(
     ] = None,
     pixel_size: PixelSize = None,
     first_frame: FirstFrame = 1,
+    first_frame_of_truth: Annotated[
+        int | None,
+        typer.Option(
+            "--first-frame-of-truth",
+            min=0,
+            max=1,
+            help="the same for the table of the truth, where it counts otherwise (default: as --first-frame)",
+        ),
+    ] = None,
 ) -> None:
     """Say how well molecules were found, against their true places: Jaccard index, error, efficiency."""
     from fluosr.io.localisations import read_localisations
@@ -44,7 +53,9 @@ def score(
     chosen = None if frames is None else _frames(frames)
     if not (math.isfinite(radius) and radius >= 0):
         raise UsageError(f"--radius must not be negative (nm), got {radius:g}.")
-    ours, true = (read_localisations(p, pixel_size_nm=pixel_size, first_frame=first_frame) for p in (found, truth))
+    ours = read_localisations(found, pixel_size_nm=pixel_size, first_frame=first_frame)
+    first = first_frame if first_frame_of_truth is None else first_frame_of_truth
+    true = read_localisations(truth, pixel_size_nm=pixel_size, first_frame=first)
     judged = score_localisations(ours, true, radius, frames=chosen)
     for line in _lines(judged):
         typer.echo(line)
@@ -98,8 +109,9 @@ def _notes(found: Localisations, true: Localisations, judged: MovieScore) -> lis
     apart = abs(int(found.frame[-1]) - int(true.frame[-1]))
     if judged.pooled.jaccard < 0.05 and judged.pooled.true_positives < 0.2 * len(found):
         notes.append(
-            "hardly anything matches: do both tables count frames alike (--first-frame), from the same corner, in nm, "
-            "and is --radius wide enough?" + (f" Their last frames are {apart} apart." if apart else "")
+            "hardly anything matches: do both tables count frames alike (--first-frame, --first-frame-of-truth), from "
+            "the same corner, in nm, and is --radius wide enough?"
+            + (f" Their last frames are {apart} apart." if apart else "")
         )
     return notes
 

@@ -17,6 +17,7 @@ from fluosr.simulate.movie import SimulatedMovie
 from fluosr.simulate.smlm import SimulatedMolecules
 
 FULL_SCALE = 65535  # of a camera of 16 bits, ADU
+BYTES_PER_ROW = 80  # of a truth, in text
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def save_simulation(movie: SimulatedMovie, path: Path) -> SavedSimulation:
         UsageError: the brightest pixels would saturate by their mean alone.
     """
     photons = movie.peak_photons + float(movie.background.max())
-    _check_range(float(movie.camera.to_adu(np.full((1, 1), photons)).max()))
-    _check_room(path, movie.n_frames, movie.phantom.field_shape)
+    _check_range(float(movie.camera.to_adu(np.full((1, 1), photons)).max()), "--photons, --gain or --offset")
+    _check_room(path, 2 * movie.n_frames * math.prod(movie.phantom.field_shape))
     pixel = movie.phantom.pixel_size_nm
     truth, background, record = _beside(path, ("truth.ome.tif", "background.tif", "phantom.json"))
     digitised = _Digitised(movie.frames())
@@ -63,8 +64,8 @@ def save_molecules(movie: SimulatedMolecules, path: Path) -> SavedSimulation:
         OutputError: no room or no permission, or files of another origin would be overwritten.
         UsageError: the brightest pixels would saturate by their mean alone.
     """
-    _check_range(movie.brightest_adu)
-    _check_room(path, movie.n_frames, movie.structure.field_shape)
+    _check_range(movie.brightest_adu, "--photons, --density, --gain or --offset")
+    _check_room(path, bytes_of_molecules(movie))
     pixel = movie.structure.pixel_size_nm
     truth, record = _beside(path, ("truth.csv", "simulation.json"))
     digitised = _Digitised(movie.frames())
@@ -73,6 +74,12 @@ def save_molecules(movie: SimulatedMolecules, path: Path) -> SavedSimulation:
     write_lines(truth, csv_lines(blocks, ("photons", "background"), ("molecule",)))
     write_json(record, movie.describe() | digitised.describe())
     return SavedSimulation((path, truth, record), **digitised.describe())
+
+
+def bytes_of_molecules(movie: SimulatedMolecules) -> int:
+    """What :func:`save_molecules` will write, about: two bytes for a pixel, and a row for each molecule and frame."""
+    height, width = movie.structure.field_shape
+    return round(movie.n_frames * (2 * height * width + BYTES_PER_ROW * movie.active))
 
 
 class _Digitised:
@@ -105,15 +112,15 @@ def _beside(path: Path, kinds: Sequence[str]) -> list[Path]:
     return beside
 
 
-def _check_range(brightest_adu: float) -> None:
+def _check_range(brightest_adu: float, options: str) -> None:
     if not brightest_adu <= FULL_SCALE:
         raise UsageError(
             f"the brightest pixels would hold {brightest_adu:.4g} ADU (photons x gain + offset), and a camera of 16 "
-            f"bits ends at {FULL_SCALE}: lower --photons, --gain or --offset."
+            f"bits ends at {FULL_SCALE}: lower {options}."
         )
 
 
-def _check_room(path: Path, n_frames: int, field_shape: tuple[int, int]) -> None:
+def _check_room(path: Path, need: int) -> None:
     if not path.name or path.is_dir():
         raise UsageError(f"--output {path} is a folder; name the movie to write, such as {path / 'movie.tif'}.")
     try:
@@ -121,9 +128,8 @@ def _check_room(path: Path, n_frames: int, field_shape: tuple[int, int]) -> None
         free = shutil.disk_usage(path.parent).free
     except OSError as error:
         raise OutputError(f"cannot write to {path.parent}: {error.strerror}. Choose another --output.") from error
-    need = 2 * n_frames * math.prod(field_shape)
     if need > free:
         raise OutputError(
-            f"{path}: the movie takes {need / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free there. Take fewer "
-            "--frames, a smaller field, or another --output."
+            f"{path}: the movie and its truth take {need / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free there. "
+            "Take fewer --frames, a smaller field, fewer molecules, or another --output."
         )

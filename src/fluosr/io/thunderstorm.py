@@ -19,10 +19,11 @@ import numpy as np
 from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.damage import first_bytes
 from fluosr.io.write import StrPath, write_lines
-from fluosr.localisations import COLUMNS, Localisations
+from fluosr.localisations import COLUMNS, Localisations, beyond_any_field
 
 FIRST_FRAME = 1  # as ThunderSTORM counts
 GZIP = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a spreadsheet's "Unicode text" begins
 ROWS_AT_A_TIME = 65_536
 HEADS = {
     "frame": ("frame",),
@@ -39,7 +40,8 @@ def read_csv(path: Path, first_frame: int = FIRST_FRAME) -> Localisations:
     """The localisations of a CSV file, which may be compressed by gzip.
 
     Columns are found by name, in any order, quoted or not, parted by commas, semicolons or tabs; those that are not
-    known are passed over. What a row leaves empty, and a column that is not there, is not known (NaN).
+    known are passed over. What a row leaves empty, and a column that is not there, is not known (NaN). The text is
+    UTF-8, or UTF-16 with a byte-order mark.
 
     Args:
         path: the file.
@@ -49,10 +51,12 @@ def read_csv(path: Path, first_frame: int = FIRST_FRAME) -> Localisations:
         ImageReadError: absent, damaged, or not such a table; the line is named.
         UsageError: frames before ``first_frame``.
     """
-    open_text = gzip.open if first_bytes(path, 2, "table") == GZIP else open
+    opened = gzip.open if first_bytes(path, 2, "table") == GZIP else open
     try:
-        # Names and numbers are ASCII: what is no UTF-8 stands in a column that is passed over, or is told of later.
-        with open_text(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as text:
+        with opened(path, "rb") as data:
+            encoding = "utf-16" if data.read(2) in UTF_16 else "utf-8-sig"
+        # Names and numbers are ASCII: what is no text stands in a column that is passed over, or is told of later.
+        with opened(path, "rt", encoding=encoding, errors="replace", newline="") as text:
             return _read(path, text, first_frame)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ImageReadError(f"{path} is cut short or damaged ({error}); copy it again.") from error
@@ -109,6 +113,13 @@ def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, in
         bad = np.flatnonzero(~np.isfinite(columns[column]))
         if bad.size:
             raise ImageReadError(f"{path}, line {rows[bad[0]][0]}: {HEADS[column][0]} is not a finite number.")
+    for column in ("x_nm", "y_nm"):
+        bad = beyond_any_field(columns[column])
+        if bad.size:
+            raise ImageReadError(
+                f"{path}, line {rows[bad[0]][0]}: {HEADS[column][0]} is {columns[column][bad[0]]:g} nm, and no field "
+                "reaches beyond a metre. Delete the row, or correct it."
+            )
     frame = columns.pop("frame") - first_frame
     bad = np.flatnonzero((frame < 0) | (frame != np.rint(frame)) | (frame > 2**53))
     if bad.size:
@@ -116,7 +127,8 @@ def _part(path: Path, rows: list[tuple[int, list[str]]], places: Mapping[str, in
         if number == np.rint(number) and 0 <= number < first_frame:
             raise UsageError(
                 f"{path}, line {line}: frame {number:g}, where the first frame is number {first_frame}. If this file "
-                "counts from 0, give --first-frame 0 (first_frame=0)."
+                "counts from 0, give --first-frame 0 (first_frame=0); if only the truth of a score does, "
+                "--first-frame-of-truth 0."
             )
         raise UsageError(f"{path}, line {line}: frame {number:g}; frames are whole numbers from {first_frame} on.")
     return Localisations(frame, **columns)

@@ -29,6 +29,16 @@ StrPath = str | os.PathLike[str]
 CLASSIC_BYTES = 2**32 - 2**25
 IMAGEJ_TYPES = {"uint8", "uint16", "float32"}
 
+ADVICE = (
+    ((errno.ENOSPC, errno.EDQUOT, None), "Free some room, or write elsewhere."),  # numpy tells of it without a number
+    ((errno.EFBIG,), "That drive takes no file so large: write elsewhere."),
+    ((errno.EACCES, errno.EPERM), "You have no right to write there: ask for it, or write elsewhere."),
+    ((errno.EROFS,), "That drive is read-only: write elsewhere."),
+    ((errno.ENAMETOOLONG,), "Choose a shorter name."),
+    ((errno.ENOTDIR, errno.EEXIST), "A part of that path is a file: write elsewhere."),
+)
+OTHER_ADVICE = "See whether the drive is well, or write elsewhere."
+
 
 def make_folder(folder: Path) -> None:
     """Make a folder for results and see that it can be written to.
@@ -252,9 +262,12 @@ def _beside(path: StrPath) -> Iterator[Path]:
         if isinstance(error, FluosrError) or not isinstance(error, Exception):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{path} could not be written: {reason}. Free some room or choose another --output."
-        ) from error
+        advice = f" {_what_to_do(error)}" if isinstance(error, OSError) else ""
+        raise OutputError(f"{path} could not be written: {reason}.{advice}") from error
+
+
+def _what_to_do(error: OSError) -> str:
+    return next((advice for numbers, advice in ADVICE if error.errno in numbers), OTHER_ADVICE)
 
 
 def _part_name(path: Path) -> Path:

@@ -34,6 +34,8 @@ class Residuals:
         maximum: largest |z|.
         at_noise_level: whether nothing but noise is left.
         verdict: the same in one plain sentence.
+        light_left_out: more is left than noise, and the image never claimed it: it is drawn from the molecules that
+            were found, and the mean frame holds the light of all.
     """
 
     z: np.ndarray
@@ -46,6 +48,7 @@ class Residuals:
     maximum: float | None
     at_noise_level: bool
     verdict: str
+    light_left_out: bool = False
 
     def describe(self) -> dict[str, Any]:
         """All figures without the map, for the run's record."""
@@ -59,6 +62,7 @@ class Residuals:
             "n_ignored",
             "at_noise_level",
             "verdict",
+            "light_left_out",
         )
         return {name: getattr(self, name) for name in names}
 
@@ -103,18 +107,26 @@ def residual_map(reconstruction: Reconstruction) -> Residuals:
     beyond = float(np.mean(np.abs(values) > 3.0))
     correlation, pairs = _neighbour_correlation(z, valid, chi_square)
     maximum = float(np.abs(values).max())
-    good, verdict = _verdict(math.sqrt(chi_square), beyond, correlation, maximum, n, pairs)
+    rms = math.sqrt(chi_square)
+    good, verdict = _verdict(rms, beyond, correlation, maximum, n, pairs)
+    left_out = reconstruction.localisations is not None and not good and rms >= LEAST_RMS
+    if left_out:
+        verdict = (
+            "No test of this image, which shows the molecules found: the mean frame holds the light of the others too "
+            f"(the residuals are {rms:.2f} times the noise)."
+        )
     return Residuals(
         z.astype(np.float32),
         n,
         ignored,
-        math.sqrt(chi_square),
+        rms,
         chi_square,
         beyond,
         correlation,
         maximum,
         good,
         verdict,
+        left_out,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fluosr.acquisition import Acquisition
 from fluosr.quality.judge import Quality
 from fluosr.reconstruction import NOTHING_HERE, Reconstruction
-from fluosr.report import frame, pieces, plots
+from fluosr.report import curves, frame, pictures, pieces
 from fluosr.report.profile import Line, choose_line, light_along, to_equal_area
 
 COLUMNS = 4  # pictures in a row
@@ -172,9 +172,9 @@ def _table(comparison: Comparison) -> str:
                 _rsp(quality),
                 "none claimed" if comparison.nothing_here else resolution_words(quality),
                 "none claimed" if comparison.nothing_here else _decorrelation(quality),
-                pieces.duration(plots.finite_number(record.get("time_s"))),
+                pieces.duration(pieces.finite_number(record.get("time_s"))),
             )
-        peak = plots.finite_number(record.get("peak_memory_mb"))
+        peak = pieces.finite_number(record.get("peak_memory_mb"))
         memory = "—" if peak is None else pieces.memory(peak) + ("" if entry.own_peak else " *")
         place = "—" if comparison.nothing_here or quality is None else str(rank)
         name = entry.method if entry.state == "finished" else f"{entry.method} ({entry.state})"
@@ -253,9 +253,9 @@ def _pictures(comparison: Comparison, acquisition: Acquisition, line: Line | Non
     limits = common_limits([image for name, image, _ in densities if name != "mean frame"])
     ends = None if line is None else line.ends
 
-    def panels(limits: tuple[float, float] | None) -> list[plots.Panel]:
+    def panels(limits: tuple[float, float] | None) -> list[pictures.Panel]:
         return [
-            plots.Panel(
+            pictures.Panel(
                 image, pixel, name, DENSITY, limits=limits, percentiles=(0, BRIGHTEST), scale_bar=number == 0, line=ends
                 if number == 0 else None,
             )
@@ -271,9 +271,10 @@ def _pictures(comparison: Comparison, acquisition: Acquisition, line: Line | Non
         text += " The line is that of the profiles below."
     if comparison.nothing_here:
         text += " None of what they show is evidence of structure."
-    together = pieces.figure(plots.images(panels(limits), columns=COLUMNS, one_bar="All"), text)
+    together = pieces.figure(pictures.images(panels(limits), columns=COLUMNS, one_bar="All"), text)
     apart = pieces.figure(
-        plots.images(panels(None), columns=COLUMNS), "The same pictures, each from its darkest to its brightest light."
+        pictures.images(panels(None), columns=COLUMNS),
+        "The same pictures, each from its darkest to its brightest light.",
     )
     return f"{together}<details><summary>Each with a contrast of its own</summary>{apart}</details>"
 
@@ -298,24 +299,24 @@ def _profile(shown: Sequence[Entry], acquisition: Acquisition, line: Line | None
         return "<p>No profile: the mean frame is even, and no line crosses anything in it.</p>"
     fwhm = acquisition.psf.fwhm_nm
     along, light = light_along(line, mean, acquisition.pixel_size_nm, fwhm)
-    curves = {"mean frame": to_equal_area(along, light)}
+    profiles = {"mean frame": to_equal_area(along, light)}
     for entry in shown:
         if entry.reconstruction is not None:
             _, light = light_along(line, entry.reconstruction.image, entry.reconstruction.pixel_size_nm, fwhm)
-            curves[entry.method] = to_equal_area(along, light)
+            profiles[entry.method] = to_equal_area(along, light)
     text = (
         "Light along the line drawn in the mean frame above. The line was chosen from the mean frame alone: through "
         "its strongest local contrast, in the direction in which light changes most (the structure tensor's main "
         f"axis). Averaged over {line.width_nm:.0f} nm across the line; each curve above its own lowest value, and all "
         "of the same area: narrower is sharper, not brighter. A second peak is no proof of a second structure."
     )
-    return pieces.figure(plots.profiles(along, curves), text)
+    return pieces.figure(curves.profiles(along, profiles), text)
 
 
 def _residuals(shown: Sequence[Entry], acquisition: Acquisition) -> str:
-    limits = (-plots.Z_LIMIT, plots.Z_LIMIT)
+    limits = (-pictures.Z_LIMIT, pictures.Z_LIMIT)
     panels = [
-        plots.Panel(
+        pictures.Panel(
             entry.quality.residuals.z, acquisition.pixel_size_nm, entry.method, "standard deviations of the noise",
             colours="RdBu_r", limits=limits, reduce="extreme",
         )
@@ -326,7 +327,7 @@ def _residuals(shown: Sequence[Entry], acquisition: Acquisition) -> str:
         "darker. Only noise without pattern should be seen. Details finer than the PSF leave no trace: such a map can "
         "accuse an image, not acquit it."
     )
-    return pieces.figure(plots.images(panels, columns=COLUMNS, one_bar="All"), text)
+    return pieces.figure(pictures.images(panels, columns=COLUMNS, one_bar="All"), text)
 
 
 def _judges(shown: Sequence[Entry], nothing_here: bool) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from fluosr.limits.table import Limit
-from fluosr.report.plots import BLUE, CRISP, INK, ORANGE
+from fluosr.report.drawing import BLUE, CRISP, INK, ORANGE
 
 BY_MEAN, BY_BOTH = "mean alone", "mean and covariance"
 CURVE: dict[str, Any] = {"linewidth": 2.2, "marker": "o", "markersize": 4}

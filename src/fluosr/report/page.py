@@ -10,6 +10,7 @@ from fluosr.acquisition import Acquisition
 from fluosr.quality.judge import Quality
 from fluosr.reconstruction import Reconstruction
 from fluosr.report import frame, pieces, record, sections
+from fluosr.report.molecules import molecules
 
 
 def write_report(
@@ -28,7 +29,7 @@ def write_report(
     Args:
         path: where the page goes; written beside it first, then renamed.
         reconstruction: what came out.
-        acquisition: what went in; its frames are not read.
+        acquisition: what went in; no frame is read, but of a movie of single molecules two.
         quality: the judgement of ``reconstruction``.
         run: the content of run.json. What depends on the moment (``seed``, ``time_s``, ``legs_s``, ``peak_memory_mb``,
             ``command`` and the like) may be missing.
@@ -50,8 +51,12 @@ def render_report(
         sections.header(made, taken, quality),
         sections.headline(made, taken, quality, run),
         sections.warnings(made, taken, quality),
-        pieces.section("pictures", "Before and after", sections.pictures(made, taken)),
+        pieces.section("pictures", "Before and after", sections.before_and_after(made, taken)),
         pieces.section("zoom", "Zoom on the brightest region", sections.zoom(made, taken)),
+    ]
+    if made.localisations is not None and len(made.localisations):
+        parts.append(pieces.section("molecules", "Molecules", molecules(made.localisations, made, taken)))
+    parts += [
         pieces.section("residuals", "Background and residuals", sections.residuals(made, taken, quality)),
         pieces.section("resolution", "Resolution", sections.resolution(quality) + sections.other_judges(quality)),
     ]

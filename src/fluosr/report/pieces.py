@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fluosr.report import plots
+from fluosr.report.drawing import Drawing
 
 # Endings of names that carry a unit, longest first so that "adu_per_e" wins over "e".
 UNITS = {
@@ -38,7 +38,7 @@ def section(name: str, title: str, body: str) -> str:
     return f'<section id="{name}">\n<h2>{escape(title)}</h2>\n{body}\n</section>'
 
 
-def figure(drawing: plots.Drawing, text: str) -> str:
+def figure(drawing: Drawing, text: str) -> str:
     """A picture inside the page, with its caption."""
     data = base64.b64encode(drawing.png).decode("ascii")
     note = f' <span class="note">{escape(drawing.note)}</span>' if drawing.note else ""
@@ -84,6 +84,15 @@ def unit(name: str) -> str:
     """The unit that a name ends in, in words; empty where it names none."""
     name = name.rsplit(".", 1)[-1]
     return next((unit for ending, unit in UNITS.items() if name.endswith(f"_{ending}")), "")
+
+
+def finite_number(value: Any) -> float | None:
+    """The value as a float, or None where it is none or not finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def number(value: float | None) -> str:

@@ -11,9 +11,17 @@ import numpy as np
 from fluosr.acquisition import Acquisition
 from fluosr.quality.judge import Quality
 from fluosr.reconstruction import Reconstruction
-from fluosr.report import pieces, plots
+from fluosr.report import curves, pictures, pieces
 
 ZOOM_SIDE = 20  # camera pixels shown in the zoom
+ACCUSES = (
+    "Only noise without pattern should be seen. Details finer than the PSF leave no trace: this map can accuse an "
+    "image, not acquit it."
+)
+LEFT_OUT = (
+    "The image shows the molecules found and not all light. Where the map is red, others may be, too close to each "
+    "other or too dim to be told; whether those found are right it does not say."
+)
 
 
 def header(reconstruction: Reconstruction, acquisition: Acquisition, quality: Quality) -> str:
@@ -48,6 +56,8 @@ def _residual_clause(quality: Quality) -> str:
         return "its residuals could not be judged"
     if residuals.at_noise_level:
         return "what it leaves unexplained is at the noise level"
+    if residuals.light_left_out:
+        return "it shows the molecules found, not all light"
     return f"what it leaves unexplained is {residuals.rms:.2f} times the noise, and not only noise"
 
 
@@ -72,8 +82,9 @@ def headline(reconstruction: Reconstruction, acquisition: Acquisition, quality: 
         figures = [("Resolution", "none", pieces.sentence(resolution.reason or ""), "bad")]
     residuals = quality.residuals
     value = "unknown" if residuals.rms is None else f"{residuals.rms:.2f} × noise"
-    figures.append(("Residuals", value, residuals.verdict, "good" if residuals.at_noise_level else "bad"))
-    time_s, memory = plots.finite_number(run.get("time_s")), plots.finite_number(run.get("peak_memory_mb"))
+    tone = "good" if residuals.at_noise_level else "" if residuals.light_left_out else "bad"
+    figures.append(("Residuals", value, residuals.verdict, tone))
+    time_s, memory = pieces.finite_number(run.get("time_s")), pieces.finite_number(run.get("peak_memory_mb"))
     legs = len(run.get("legs_s", ()))
     spent = pieces.per_frame(time_s, acquisition.n_frames) + (f", in {legs} legs" if legs > 1 else "")
     figures.append(("Time", pieces.duration(time_s), spent, ""))
@@ -96,7 +107,7 @@ def warnings(reconstruction: Reconstruction, acquisition: Acquisition, quality: 
     bad = int((~np.isfinite(reconstruction.image)).sum())
     if bad:
         found.append(f"{bad} pixel(s) of the reconstruction hold no finite number; do not use this image as it is.")
-    if not quality.residuals.at_noise_level:
+    if not (quality.residuals.at_noise_level or quality.residuals.light_left_out):
         found.append(
             f"{quality.residuals.verdict} Usual causes: FWHM or pixel size not as stated, drift, too few iterations."
             if quality.residuals.rms is not None
@@ -112,19 +123,21 @@ def warnings(reconstruction: Reconstruction, acquisition: Acquisition, quality: 
     return f'<section id="warnings" class="warnings">\n{title}\n<ul>\n{items}\n</ul>\n</section>'
 
 
-def pictures(reconstruction: Reconstruction, acquisition: Acquisition) -> str:
+def before_and_after(reconstruction: Reconstruction, acquisition: Acquisition) -> str:
     """The mean frame beside the reconstruction."""
     panels = _pair(reconstruction, acquisition.pixel_size_nm, slice(None), slice(None))
-    return pieces.figure(plots.images(panels), "The mean frame and the reconstruction at the same physical scale.")
+    return pieces.figure(pictures.images(panels), "The mean frame and the reconstruction at the same physical scale.")
 
 
-def _pair(reconstruction: Reconstruction, pixel_nm: float, rows: slice, columns: slice) -> list[plots.Panel]:
+def _pair(reconstruction: Reconstruction, pixel_nm: float, rows: slice, columns: slice) -> list[pictures.Panel]:
     """Mean frame and reconstruction of a window given in camera pixels, contrast from the window itself."""
     factor = reconstruction.factor
     fine = tuple(slice(None) if s == slice(None) else slice(s.start * factor, s.stop * factor) for s in (rows, columns))
     return [
-        plots.Panel(reconstruction.mean[rows, columns], pixel_nm, "Mean frame", "photons per camera pixel and frame"),
-        plots.Panel(
+        pictures.Panel(
+            reconstruction.mean[rows, columns], pixel_nm, "Mean frame", "photons per camera pixel and frame"
+        ),
+        pictures.Panel(
             reconstruction.image[fine],
             reconstruction.pixel_size_nm,
             "Reconstruction",
@@ -138,13 +151,13 @@ def zoom(reconstruction: Reconstruction, acquisition: Acquisition) -> str:
     """The brightest region of both, each pixel as it is."""
     # Half of a small field, so that a zoom is a zoom; at most what the eye takes in at once.
     side = max(6, min(ZOOM_SIDE, min(reconstruction.mean.shape) // 2))
-    window = plots.brightest_window(reconstruction.image, reconstruction.factor, side)
+    window = pictures.brightest_window(reconstruction.image, reconstruction.factor, side)
     if window is None:
         return "<p>No zoom: the field is small enough to be seen whole above, or the image holds no light.</p>"
     y, x, height, width = window
     panels = _pair(reconstruction, acquisition.pixel_size_nm, slice(y, y + height), slice(x, x + width))
     text = f"Camera pixels {x} to {x + width - 1} across and {y} to {y + height - 1} down, each pixel as it is."
-    return pieces.figure(plots.images(panels), text)
+    return pieces.figure(pictures.images(panels), text)
 
 
 def residuals(reconstruction: Reconstruction, acquisition: Acquisition, quality: Quality) -> str:
@@ -152,28 +165,26 @@ def residuals(reconstruction: Reconstruction, acquisition: Acquisition, quality:
     pixel = acquisition.pixel_size_nm
     residuals = quality.residuals
     panels = [
-        plots.Panel(
+        pictures.Panel(
             reconstruction.background,
             pixel,
             "Background",
             "photons per camera pixel and frame",
             percentiles=(0, 100),
         ),
-        plots.Panel(
+        pictures.Panel(
             residuals.z,
             pixel,
             "Residual map",
             "standard deviations of the noise",
             colours="RdBu_r",
-            limits=(-plots.Z_LIMIT, plots.Z_LIMIT),
+            limits=(-pictures.Z_LIMIT, pictures.Z_LIMIT),
             reduce="extreme",
             scale_bar=False,
         ),
     ]
-    text = (
-        "Mean frame minus what image and background explain. Red: the movie is brighter; blue: darker. Only noise "
-        "without pattern should be seen. Details finer than the PSF leave no trace: this map can accuse an image, not "
-        "acquit it."
+    text = "Mean frame minus what image and background explain. Red: the movie is brighter; blue: darker. " + (
+        LEFT_OUT if residuals.light_left_out else ACCUSES
     )
     rows = [
         ("Root mean square", pieces.number(residuals.rms), "1 is the noise level"),
@@ -189,7 +200,7 @@ def residuals(reconstruction: Reconstruction, acquisition: Acquisition, quality:
     ]
     return (
         f"<p><strong>{escape(residuals.verdict)}</strong></p>\n"
-        + pieces.figure(plots.images(panels), text)
+        + pieces.figure(pictures.images(panels), text)
         + pieces.table(("Residuals", "", "Compare with"), rows)
     )
 
@@ -199,7 +210,7 @@ def resolution(quality: Quality) -> str:
     resolution = quality.resolution
     if resolution is None:
         return f"<p>{escape(pieces.sentence(quality.resolution_reason or 'no halves to compare'))}</p>"
-    drawing = plots.ring_correlation(resolution)
+    drawing = curves.ring_correlation(resolution)
     if resolution.resolution_nm is not None:
         result = f"{resolution.resolution_nm:.0f} nm at the threshold {resolution.criterion}."
     else:
@@ -241,7 +252,7 @@ def other_judges(quality: Quality) -> str:
 
 def uncertainty(uncertainty: np.ndarray, pixel_size_nm: float) -> str:
     """The map of every fine pixel's error."""
-    panel = plots.Panel(
+    panel = pictures.Panel(
         uncertainty,
         pixel_size_nm,
         "Standard deviation",
@@ -249,18 +260,18 @@ def uncertainty(uncertainty: np.ndarray, pixel_size_nm: float) -> str:
         colours="viridis",
         scale_bar=True,
     )
-    return pieces.figure(plots.images([panel]), "The method's own estimate of the error of every fine pixel.")
+    return pieces.figure(pictures.images([panel]), "The method's own estimate of the error of every fine pixel.")
 
 
 def maps(reconstruction: Reconstruction) -> str:
     """The method's further images, each in the unit that its name ends in."""
     figures = []
     for name, image in reconstruction.maps.items():
-        panel = plots.Panel(
+        panel = pictures.Panel(
             image, reconstruction.pixel_size_nm, name, pieces.unit(name) or name, colours="viridis", scale_bar=True
         )
         figures.append(
-            pieces.figure(plots.images([panel]), f"{name}, on the fine grid; as numbers in maps/{name}.tif.")
+            pieces.figure(pictures.images([panel]), f"{name}, on the fine grid; as numbers in maps/{name}.tif.")
         )
     return "".join(figures)
 
@@ -274,7 +285,7 @@ def choices(reconstruction: Reconstruction) -> str:
         for name, choice in reconstruction.choices.items()
     ]
     table = pieces.table(("Value", "Chosen", "Unit", "Why"), rows)
-    drawing = plots.choices(reconstruction.choices)
+    drawing = curves.choices(reconstruction.choices)
     if drawing is None:
         return table
     return table + pieces.figure(
@@ -284,9 +295,9 @@ def choices(reconstruction: Reconstruction) -> str:
 
 def convergence(reconstruction: Reconstruction) -> str:
     """The curves over the iterations."""
-    curves = {name: list(np.ravel(np.asarray(v, float))) for name, v in reconstruction.history.items()}
-    curves = {name: values for name, values in curves.items() if values}
-    if not curves:
+    history = {name: list(np.ravel(np.asarray(v, float))) for name, v in reconstruction.history.items()}
+    history = {name: values for name, values in history.items() if values}
+    if not history:
         return "<p>The method keeps no record of its iterations.</p>"
     text = "A curve that still falls steeply at its end asks for more iterations."
-    return pieces.figure(plots.history(curves), text)
+    return pieces.figure(curves.history(history), text)

@@ -13,7 +13,7 @@ import numpy as np
 from fluosr.acquisition import Acquisition
 from fluosr.quality.judge import UNEXPLAINED
 from fluosr.reconstruction import NOTHING_HERE
-from fluosr.report import frame, pieces, plots
+from fluosr.report import curves, frame, heat_maps, pictures, pieces
 from fluosr.report.compare_page import BRIGHTEST, DENSITY, common_limits
 
 COLUMNS, MOST_COLUMNS = 5, 8  # pictures in a row
@@ -196,7 +196,7 @@ def _maps(sweep: Sweep) -> str:
         return f"<p>{escape(text)} More than two parameters, or many values, are shown in the table only.</p>"
     labels = {name: [pieces.value_text(value) for value in sweep.values[name]] for name in names}
     if len(names) == 1:
-        drawing = plots.sweep_curves(labels[names[0]], figures, names[0], sweep.best)
+        drawing = curves.sweep_curves(labels[names[0]], figures, names[0], sweep.best)
         return pieces.figure(drawing, text)
     shape = tuple(len(sweep.values[name]) for name in names)
     arrays = {
@@ -204,18 +204,18 @@ def _maps(sweep: Sweep) -> str:
         for title, values in figures.items()
     }
     heats = [
-        plots.Heat(title, array, "low" if "nm" in title else "high", ".0f" if "nm" in title else ".3g")
+        heat_maps.Heat(title, array, "low" if "nm" in title else "high", ".0f" if "nm" in title else ".3g")
         for title, array in arrays.items()
     ]
     best = None if sweep.best is None else divmod(sweep.best, shape[1])
-    drawing = plots.heat_maps(heats, (names[0], labels[names[0]]), (names[1], labels[names[1]]), best)
+    drawing = heat_maps.heat_maps(heats, (names[0], labels[names[0]]), (names[1], labels[names[1]]), best)
     return pieces.figure(drawing, text)
 
 
 def _sheet(sweep: Sweep, images: Mapping[int, tuple[np.ndarray, float]]) -> str:
     limits = common_limits([image for image, _ in images.values()])
     panels = [
-        plots.Panel(
+        pictures.Panel(
             image, pixel, _lines(sweep.cells[number], number == sweep.best),
             DENSITY, limits=limits, scale_bar=order == 0,
         )
@@ -233,7 +233,7 @@ def _sheet(sweep: Sweep, images: Mapping[int, tuple[np.ndarray, float]]) -> str:
     # Where the last parameter has a handful of values, each row is one choice of the others.
     columns = len(list(sweep.values.values())[-1])
     columns = columns if 2 < columns <= MOST_COLUMNS else COLUMNS
-    return pieces.figure(plots.images(panels, columns=columns, one_bar="All"), text)
+    return pieces.figure(pictures.images(panels, columns=columns, one_bar="All"), text)
 
 
 def _lines(cell: Cell, best: bool) -> str:

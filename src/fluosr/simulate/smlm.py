@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from fluosr.simulate.structures import Structure
 NOISE, MOLECULES = 0, 1  # streams of random numbers
 BYTES_PER_MOLECULE = 400
 BYTES_PER_PIXEL = 64
+TRIED = 2000  # molecules that are drawn to know how long that takes
+SECONDS_PER_ROW = 5e-6  # to switch molecules on and off, and to write one of them to the truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +127,29 @@ class SimulatedMolecules:
 
     @property
     def brightest_adu(self) -> float:
-        """What the camera makes of a mean molecule in the middle of a pixel, at its brightest place, ADU."""
+        """What the camera makes of the brightest pixels on average, ADU.
+
+        That is a mean molecule in the middle of a pixel, or all that shine, spread evenly over the field.
+        """
         sigma_px = self.psf.sigma_nm / self.structure.pixel_size_nm
         share = float(gaussian_integrals(np.array(-0.5), 1.0, 0.0, sigma_px)) ** 2
-        return float(self.camera.to_adu(self.background_image + share * self.photons).max())
+        evenly = self.rate * self.on_time_frames / math.prod(self.structure.field_shape)
+        return float(self.camera.to_adu(self.background_image + max(share, evenly) * self.photons).max())
+
+    def seconds_needed(self) -> float:
+        """How long frames and truth will take, about: a few molecules and one frame are tried."""
+        generator = np.random.default_rng(self.seed)
+        y, x = self.structure.places(TRIED, generator).T
+        table = Localisations(np.zeros(TRIED), x, y, photons=np.ones(TRIED))
+        field, pixel = self.structure.field_shape, self.structure.pixel_size_nm
+        expected_light(table.where(np.arange(1)), field, pixel, self.psf)  # the first call takes longer
+        started = time.perf_counter()
+        expected_light(table, field, pixel, self.psf)
+        drawn = time.perf_counter()
+        self.camera.expose(self.background_image, generator)
+        exposed = time.perf_counter()
+        per_molecule = (drawn - started) / TRIED + SECONDS_PER_ROW
+        return self.n_frames * (exposed - drawn + self.active * per_molecule)
 
     def emissions(self) -> Iterator[Emission]:
         """T frames, one at a time; the same ones at each call."""

@@ -14,6 +14,8 @@ from fluosr.forward import sample_photons
 from fluosr.optics.operators import ImagingOperator, imaging_operator
 from fluosr.optics.psf import GaussianPSF
 
+MOST_PER_FINE_PIXEL = 0.5
+
 
 @dataclass(frozen=True)
 class Instrument:
@@ -54,6 +56,12 @@ class Instrument:
         ):
             if not (math.isfinite(most) and lowest <= least <= most):
                 raise UsageError(f"{name}: give the least and the most, in this order, got {least:g} and {most:g}.")
+        each = self.density_per_um2[1] * (self.fine_nm / 1000.0) ** 2
+        if each > MOST_PER_FINE_PIXEL:
+            raise UsageError(
+                f"density_per_um2: {self.density_per_um2[1]:g} would put {each:.3g} molecules into every fine pixel of "
+                f"{self.fine_nm:.4g} nm, where none can be told from another; crowded frames hold some 10 per um2."
+            )
         if not (self.photons > 0 and self.photon_spread >= 0 and self.read_noise_e >= 0):
             raise UsageError("photons must be positive, their spread and the read noise not negative.")
 

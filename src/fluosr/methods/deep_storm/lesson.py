@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,14 +11,17 @@ from typing import Any
 
 import torch
 
-from fluosr.methods.base import Run
+from fluosr.errors import MemoryLimitError
+from fluosr.machine import available_memory_bytes
+from fluosr.methods.base import Estimate, Run
 from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.model import KIND, TrainedDeepStorm
 from fluosr.methods.deep_storm.parameters import DeepStormTraining
-from fluosr.methods.deep_storm.training import SAFE_POINT, Schedule, Training
+from fluosr.methods.deep_storm.training import SAFE_POINT, Schedule, Training, bytes_needed
 from fluosr.methods.lesson import Lesson
 
 STAGE = "training"
+TRIED = 2  # steps before it is said how long all take
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,7 @@ def lesson_of(
     Raises:
         UsageError: an instrument that cannot be.
         OpticsError: a PSF that does not fit the pixel or the examples.
+        MemoryLimitError: said when the learning begins, where the processor computes.
     """
     instrument = Instrument(
         pixel_size_nm,
@@ -56,13 +61,27 @@ def lesson_of(
         parameters.iterations, parameters.batch, parameters.side_px, parameters.learning_rate, parameters.filters
     )
 
+    needed = bytes_needed(factor, schedule)
+
     def learn(run: Run) -> LearntDeepStorm:
+        free = available_memory_bytes()
+        if run.device == "cpu" and needed > free:
+            raise MemoryLimitError(
+                f"training with {schedule.filters} filters on {schedule.batch} examples of {schedule.side_px} x "
+                f"{schedule.side_px} pixels at factor {factor} takes about {needed / 2**30:.4g} GiB of memory, and "
+                f"{free / 2**30:.4g} GiB are free: lower --batch, --side-px, --factor or --filters."
+            )
         seed = run.stream_seed("deep-storm") % 2**63
         training = Training(partial(draw_examples, instrument), factor, schedule, seed, run.device)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
+        begun = training.iteration
         while not training.finished:
+            started = time.perf_counter()
             training.step()
+            if training.iteration == begun + TRIED:  # the first step takes longer
+                each_s = time.perf_counter() - started
+                run.estimate(Estimate(each_s * (schedule.iterations - training.iteration), needed))
             run.progress(STAGE, training.iteration, schedule.iterations)
             if training.iteration % SAFE_POINT == 0:
                 run.keep(STAGE, training.tensors())

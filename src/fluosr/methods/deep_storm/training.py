@@ -15,6 +15,11 @@ from fluosr.networks.resumable import named_state, restore_state, weights_of
 SAFE_POINT, EVALUATION = 10, 50  # training steps from one to the next
 HELD_OUT = 32  # examples that the loss is always asked of
 
+# Measured: what is kept for the gradient, for each filter and fine pixel, with what convolutions borrow; and weights,
+# their gradients, Adam's two moments and the best weights.
+BYTES_PER_FILTER_AND_PIXEL, BYTES_PER_WEIGHT = 150, 30
+WEIGHTS_PER_FILTER_SQUARED = 1332  # 9 (2 + 8 + 64 + 64 + 8 + 2), of the 3 x 3 convolutions
+
 Draw = Callable[[int, int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -35,6 +40,18 @@ class Schedule:
     side_px: int = 26
     learning_rate: float = 1e-3
     filters: int = 32
+
+
+def bytes_needed(factor: int, schedule: Schedule) -> int:
+    """Memory of a training at its peak, about.
+
+    Args:
+        factor: L.
+        schedule: batch, side of the examples, and filters.
+    """
+    pixels = schedule.batch * (schedule.side_px * factor) ** 2
+    weights = WEIGHTS_PER_FILTER_SQUARED * schedule.filters**2
+    return BYTES_PER_FILTER_AND_PIXEL * schedule.filters * pixels + BYTES_PER_WEIGHT * weights
 
 
 class Training:
