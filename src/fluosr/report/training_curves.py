@@ -1,0 +1,63 @@
+"""The picture of a training: each loss over the steps, the two stages apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from fluosr.io.write import write_bytes
+from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, png_of
+
+PANELS = (  # title, unit, and for each curve its name in the log, its name here and its colour
+    (
+        "Error of the image",
+        "standard deviations of the bad image",
+        (
+            ("absolute_error", "patches learnt from", INK),
+            ("validation_error", "validation fields", BLUE),
+            ("validation_rms", "the same, root mean square", GREEN),
+        ),
+    ),
+    (
+        "Restorer against discriminator",
+        "loss",
+        (("restorer", "restorer", ORANGE), ("discriminator", "discriminator", INK), ("perceptual", "perceptual", GREEN)),
+    ),
+    (
+        "What the discriminator takes for real",
+        "probability",
+        (("real", "good images", BLUE), ("fake", "restored ones", ORANGE)),
+    ),
+)
+
+
+def draw_log(entries: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Write the curves of a training's log as PNG; panels of which the log says nothing are left out.
+
+    Args:
+        entries: of the log, in their order.
+        path: of the picture.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    names = {name for entry in entries for name in entry}
+    shown = [panel for panel in PANELS if any(name in names for name, _, _ in panel[2])]
+    figure = Figure(figsize=(5.4 * len(shown), 3.6), dpi=100 * CRISP)
+    for number, (title, unit, curves) in enumerate(shown):
+        axes = figure.add_subplot(1, len(shown), number + 1)
+        for name, label, colour in curves:
+            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            if points:
+                axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, label=label)
+        dress(axes, title, "step", unit)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        switch = next((entry["step"] for entry in entries if entry["stage"] != entries[0]["stage"]), None)
+        if switch is not None:
+            axes.axvline(switch, color=INK, linewidth=0.8, linestyle=":")
+    figure.tight_layout()
+    write_bytes(path, png_of(figure))
+    return path
