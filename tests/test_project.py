@@ -34,6 +34,7 @@ ROOMS = (
     "statistics",
     "solvers",
     "networks",
+    "degradations",
     "corrections",
     "methods",
     "simulate",
