@@ -116,17 +116,11 @@ class Confocal(ABC):
         jitter: torch.Tensor | None,
         generator: torch.Generator | None,
     ) -> torch.Tensor:
-        return line_shifts(
-            fine.shape[1] // self.factor,
-            chosen["phase_px"],
-            jitter,
-            bidirectional=self._low.bidirectional,
-            generator=generator,
-        )
+        return line_shifts(fine.shape[1] // self.factor, chosen["phase_px"], jitter, generator)
 
     def _lagged(self, signal: torch.Tensor, chosen: Parameters) -> torch.Tensor:
         longest = self._high.lag_px
-        return lag_lines(signal, chosen["lag_px"], longest_px=longest, bidirectional=self._low.bidirectional)
+        return lag_lines(signal, chosen["lag_px"], longest_px=longest, return_parity=self._low.return_parity)
 
     def _checked(self, sharp: torch.Tensor) -> torch.Tensor:
         if sharp.ndim != 3 or any(side % self.factor for side in sharp.shape[1:]):

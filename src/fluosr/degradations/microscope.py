@@ -22,8 +22,8 @@ Range = tuple[float, float]
 class ScanningMicroscope:
     """What turns a sharp image into one frame of a point-scanning confocal microscope with a photomultiplier.
 
-    Pixels without another word are those of the frame. Even lines (0, 2, ...) are scanned from left to right; in a
-    bidirectional scan odd lines from right to left.
+    Pixels without another word are those of the frame. Lines are scanned from left to right; in a bidirectional scan
+    every other one, the return lines, from right to left.
 
     Args:
         pixel_size_nm: pixel of the frame in the sample, nm.
@@ -40,7 +40,8 @@ class ScanningMicroscope:
         offset_adu: grey value without light, ADU.
         read_noise_adu: Gaussian noise before the amplifier's low-pass, ADU rms.
         bits: grey values are whole numbers from 0 to 2^bits - 1.
-        bidirectional: whether odd lines are scanned backwards.
+        bidirectional: whether there are return lines.
+        even_lines_return: whether they are lines 0, 2, ... instead of 1, 3, ... (an image cut at an odd line).
 
     Raises:
         UsageError: a value that no microscope has.
@@ -61,6 +62,7 @@ class ScanningMicroscope:
     read_noise_adu: float = 0.0
     bits: int = 12
     bidirectional: bool = True
+    even_lines_return: bool = False
 
     def __post_init__(self) -> None:
         for name in ("pixel_size_nm", "fwhm_nm", "dose_photons", "gain_adu_per_e"):
@@ -95,6 +97,13 @@ class ScanningMicroscope:
         return self.fwhm_nm / FWHM_PER_SIGMA / self.pixel_size_nm
 
     @property
+    def return_parity(self) -> int | None:
+        """Of the lines scanned backwards: 0 (even), 1 (odd), None where there are none."""
+        if not self.bidirectional:
+            return None
+        return 0 if self.even_lines_return else 1
+
+    @property
     def ceiling_adu(self) -> int:
         """The largest grey value, ADU."""
         return 2**self.bits - 1
@@ -104,11 +113,8 @@ class ScanningMicroscope:
         return asdict(self)
 
 
-CONTINUOUS = tuple(
-    field.name
-    for field in fields(ScanningMicroscope)
-    if field.name not in ("pixel_size_nm", "factor", "bits", "bidirectional")
-)
+KNOWN = ("pixel_size_nm", "factor", "bits", "bidirectional", "even_lines_return")
+CONTINUOUS = tuple(field.name for field in fields(ScanningMicroscope) if field.name not in KNOWN)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class ScanningRanges:
     Args:
         gain_times_excess_adu_per_e: range of g F^2, which is what variance and mean of frames tell; the gain follows
             with F^2.
-        pixel_size_nm, factor, bits, bidirectional: known exactly.
+        pixel_size_nm, factor, bits, bidirectional, even_lines_return: known exactly.
 
     The others are ranges of the microscope's numbers of that name.
 
@@ -141,6 +147,7 @@ class ScanningRanges:
     read_noise_adu: Range = (0.0, 0.0)
     bits: int = 12
     bidirectional: bool = True
+    even_lines_return: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.items():
@@ -151,8 +158,7 @@ class ScanningRanges:
 
     def items(self) -> list[tuple[str, Range]]:
         """(name, range) of what is drawn."""
-        known = ("pixel_size_nm", "factor", "bits", "bidirectional")
-        return [(part.name, getattr(self, part.name)) for part in fields(self) if part.name not in known]
+        return [(part.name, getattr(self, part.name)) for part in fields(self) if part.name not in KNOWN]
 
     def corner(self, which: int) -> ScanningMicroscope:
         """The microscope of all low (0) or of all high (1) ends.
@@ -164,13 +170,7 @@ class ScanningRanges:
         product = ends.pop("gain_times_excess_adu_per_e")
         # An F^2 below 1 is refused there; the division must get that far.
         ends["gain_adu_per_e"] = product / ends["excess_noise"] if ends["excess_noise"] > 0 else product
-        return ScanningMicroscope(
-            pixel_size_nm=self.pixel_size_nm,
-            factor=self.factor,
-            bits=self.bits,
-            bidirectional=self.bidirectional,
-            **ends,
-        )
+        return ScanningMicroscope(**{name: getattr(self, name) for name in KNOWN}, **ends)
 
     def draw(self, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """(count,) float32 of every number of ``CONTINUOUS``, on the generator's device.
