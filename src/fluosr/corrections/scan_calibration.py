@@ -81,11 +81,11 @@ def calibrate_repeats(
         return float(top / bottom) if bottom > 0 else 0.0
 
     def memory(chosen: np.ndarray) -> float:
-        found = memory_from(lags[chosen].sum(0), max(jitter_variance(chosen), 0.0))
+        found = memory_from(lags[chosen].sum(0), jitter_variance(chosen))
         return min(max(found, -LARGEST_MEMORY), LARGEST_MEMORY)
 
     lag = jackknife(memory, count)
-    kept = max(lag.value, 0.0)
+    kept = lag.value  # not cut at 0: what is not there must not come out as a little
     told = direction_from(grouped([direction_sums(seen, noise, z, kept) for seen, z in each]))
     both_ways, even_return, direction = _direction(told, lag, bidirectional)
     parity = (0 if even_return else 1) if both_ways else None
@@ -95,12 +95,12 @@ def calibrate_repeats(
     phases = grouped(steps)
 
     def line(chosen: np.ndarray) -> tuple[float, float]:
-        return line_from(lines[chosen].sum(0), max(memory(chosen), 0.0), max(jitter_variance(chosen), 0.0))
+        return line_from(lines[chosen].sum(0), memory(chosen), jitter_variance(chosen))
 
     def displaced(chosen: np.ndarray) -> float:
         top, bottom = phases[chosen].sum(0)
         # Another r would have carried even and odd lines further apart, or less far.
-        carried = delay_px(max(memory(chosen), 0.0)) - delay_px(kept)
+        carried = delay_px(memory(chosen)) - delay_px(kept)
         return phase + float(top / max(bottom, 1e-300)) + (carried if even_return else -carried) * both_ways
 
     gain = jackknife(lambda chosen: line(chosen)[0], count)

@@ -8,11 +8,14 @@ import numpy as np
 
 from fluosr.corrections.scan_moments import DERIVATIVE_REACH, Moments, NoiseLine, band_sums, derivative
 
-JITTER_APART_PX = 2 * DERIVATIVE_REACH  # pixels further apart share neither noise nor its slope, only the line's shift
+JITTER_APART_PX = 2 * DERIVATIVE_REACH  # pixels further apart share neither noise nor slope, only the line's shift
 LARGEST_PHASE_PX = 4.0
 PHASE_STEP_PX = 0.25
 SMOOTHING_PX = 1.0  # along the lines, before they are compared
 PHASE_ROUNDS = 8
+LIKE_LINES = np.array([1.0, 0.0, 2.0, 0.0, 1.0]) / 4.0  # lines of the same parity
+# Variance of a slope so smoothed over that of a pixel: 1 / (4 sqrt(pi) s^3) along the line, 6 / 16 over the lines.
+SLOPE_NOISE = 0.141 * 0.375
 SURE_DIRECTION = 3.0  # standard errors
 
 
@@ -64,19 +67,31 @@ def memory_from(sums: np.ndarray, jitter_variance: float) -> float:
 def jitter_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray) -> np.ndarray:
     """(bands, 2) numerator and denominator of the variance of the lines' shifts, px^2, free of bias by noise:
 
-        s_j^2 = sum_t sum_{|x - x'| > 6} w a_x d_tx  w b_x' d_tx'  /  sum_{...} w a_x b_x  w a_x' b_x'
+        s_j^2 = sum_t sum_{|x - x'| > 6} w a_x d_tx  w b_x' d_tx'  /  (T - 1) sum_{...} w a_x b'_x  w b_x' a'_x'
 
-    with a, b the slopes of the even and of the odd frames' mean, and d differences of successive frames.
+    with d differences of successive frames, a', b' the slopes of the even and of the odd frames' mean, and a, b smoothed
+    slopes of the same, which look where there is structure: a line's shift moves all of it, noise does not.
     """
-    weight = moments.repeats.usable / noise.variance(smooth)
-    first, second = (weight * derivative(half) for half in moments.halves)
-    both = weight * derivative(moments.halves[0]) * derivative(moments.halves[1])
+    model = noise.variance(smooth)
+    weight = moments.repeats.usable / model
+    slopes = [derivative(half) for half in moments.halves]
+    looks = [weight * _clear_slope(half, model, len(moments.residuals) / 2) for half in moments.halves]
     differences = moments.differences()
     top = np.zeros(len(weight))
     for difference in differences:
-        top += _pairs_apart(first * difference, second * difference)
-    bottom = len(differences) * _pairs_apart(both, both)
+        top += _pairs_apart(looks[0] * difference, looks[1] * difference)
+    bottom = len(differences) * _pairs_apart(looks[0] * slopes[1], looks[1] * slopes[0])
     return np.stack([band_sums(top), band_sums(bottom)], axis=1)
+
+
+def _clear_slope(mean: np.ndarray, variance: np.ndarray, frames: float) -> np.ndarray:
+    """Slope along the lines, smoothed over lines of the same parity, and shrunk where it does not exceed its noise."""
+    from scipy.ndimage import correlate1d, gaussian_filter1d
+
+    over_lines = correlate1d(mean, LIKE_LINES, axis=0, mode="nearest")
+    slope = gaussian_filter1d(over_lines, SMOOTHING_PX, axis=1, order=1, truncate=4.0)
+    squared = slope**2
+    return slope * squared / (squared + SLOPE_NOISE * variance / frames)
 
 
 def _pairs_apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
