@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fluosr.cli import ask, compare, limit, reconstruct, restore, simulate, smlm, sweep, tables, train
+from fluosr.cli import ask, calibrate, compare, limit, reconstruct, restore, simulate, smlm, sweep, tables, train
 from fluosr.cli.app import STOPPED, Stopped, app
 from fluosr.errors import FluosrError, ReconstructionInterrupted, in_words
 
@@ -14,6 +14,7 @@ from fluosr.errors import FluosrError, ReconstructionInterrupted, in_words
 __all__ = [
     "app",
     "ask",
+    "calibrate",
     "compare",
     "limit",
     "main",

@@ -146,10 +146,10 @@ def restoration(
     **options: Any,
 ) -> None:
     """Train a network for `fluosr restore`: from recorded pairs, or from good images and a model of the bad ones."""
+    from fluosr.io.arms import chosen_arm
     from fluosr.io.fields import read_split
     from fluosr.io.write import write_lines
     from fluosr.report.training_curves import draw_log
-    from fluosr.restoration.arms import chosen_arm
     from fluosr.restoration.lesson import lesson_of
     from fluosr.restoration.perceptual import load_perceptual
 
