@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from fluosr.cli import ask, calibrate, compare, limit, reconstruct, restore, simulate, smlm, sweep, tables, train
+from fluosr.cli import (
+    ask,
+    calibrate,
+    compare,
+    confocal,
+    limit,
+    reconstruct,
+    restore,
+    simulate,
+    smlm,
+    sweep,
+    tables,
+    train,
+)
 from fluosr.cli.app import STOPPED, Stopped, app
 from fluosr.errors import FluosrError, ReconstructionInterrupted, in_words
 
@@ -16,6 +29,7 @@ __all__ = [
     "ask",
     "calibrate",
     "compare",
+    "confocal",
     "limit",
     "main",
     "reconstruct",

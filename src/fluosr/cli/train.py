@@ -138,7 +138,8 @@ def restoration(
         float | None, typer.Option("--pixel-size", help="of the bad images, nm; the physics arm needs it", min=1e-3)
     ] = None,
     fwhm: Annotated[
-        float | None, typer.Option("--fwhm", help="of the bad images' PSF, nm; the physics arm needs it", min=1e-3)
+        float | None,
+        typer.Option("--fwhm", help="physics arm: what blurs bad images beyond the good, nm", min=1e-3),
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -157,9 +158,7 @@ def restoration(
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
-    arm = chosen_arm(
-        parameters.arm, learnt, scale, calibration=calibration, pixel_size_nm=pixel_size, fwhm_nm=fwhm
-    )
+    arm = chosen_arm(parameters.arm, learnt, scale, calibration=calibration, pixel_size_nm=pixel_size, fwhm_nm=fwhm)
     log = Path(f"{str(output).removesuffix('.json').removesuffix('.safetensors')}.log.jsonl")
     lesson = lesson_of(
         learnt,

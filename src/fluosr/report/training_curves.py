@@ -24,7 +24,11 @@ PANELS = (  # title, unit, and for each curve its name in the log, its name here
     (
         "Restorer against discriminator",
         "loss",
-        (("restorer", "restorer", ORANGE), ("discriminator", "discriminator", INK), ("perceptual", "perceptual", GREEN)),
+        (
+            ("restorer", "restorer", ORANGE),
+            ("discriminator", "discriminator", INK),
+            ("perceptual", "perceptual", GREEN),
+        ),
     ),
     (
         "What the discriminator takes for real",

@@ -32,7 +32,7 @@ class Arm:
     facts: Mapping[str, Any]
 
 
-def synthetic_arm(scale: int, parameters: TwoStageParameters = TwoStageParameters()) -> Degrade:
+def synthetic_arm(scale: int, parameters: TwoStageParameters) -> Degrade:
     """The two-stage pipeline of Real-ESRGAN, on each image between its darkest and its brightest value.
 
     Args:
