@@ -61,12 +61,17 @@ def test_it_is_as_far_as_any_gradient_comes_from(name: str, scale: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reaches"), [("rrdb-23", {1: 1396, 2: 698, 4: 349}), ("nafnet", {2: 34}), ("span", {1: 21, 2: 21, 4: 21})]
+    ("name", "reaches", "narrow"),
+    [
+        ("rrdb-23", {1: 1396, 2: 698, 4: 349}, {"features": 2, "growth": 1}),
+        ("nafnet", {2: 34}, {}),
+        ("span", {1: 21, 2: 21, 4: 21}, {}),
+    ],
 )
-def test_the_default_networks_reach(name: str, reaches: dict[int, int]) -> None:
-    # RRDBNet: 15 of each block and 1 + 1 of the convolutions beside them, then 1/2 + 3/4 of enlarged ones, in cells.
+def test_the_default_networks_reach(name: str, reaches: dict[int, int], narrow: dict[str, int]) -> None:
+    # RRDBNet's, in cells: 1 of the head, 15 of each block, 3 of the tail: 1 + 1/2 + 3/4, cut short by whole cells.
     for scale, reach in reaches.items():
-        assert reach_px(build_restorer(name, seeded(), scale)) == reach
+        assert reach_px(build_restorer(name, seeded(), scale, options=narrow)) == reach
 
 
 @pytest.mark.parametrize("name", restorer_names())

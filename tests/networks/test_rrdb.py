@@ -115,8 +115,8 @@ def test_dense_blocks_begin_a_tenth_of_kaiming() -> None:
         if name.endswith("bias"):
             assert not weight.any()
             continue
-        kaiming = (2.0 / (1.04 * weight[0].numel())) ** 0.5
-        expected = kaiming * (0.1 if name.startswith("body") else 1.0)
+        inputs = weight[0].numel()
+        expected = 0.1 * (2 / inputs) ** 0.5 if name.startswith("body") else (1 / (3 * inputs)) ** 0.5
         assert weight.std().item() == pytest.approx(expected, rel=5.0 / weight.numel() ** 0.5), name
 
 

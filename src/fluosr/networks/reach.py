@@ -51,7 +51,7 @@ def reach_cells(function: Callable[..., torch.Tensor], inputs: Sequence[tuple[in
 
     NaN passes through every layer, be its weight 0, and convolutions in double precision take no transform that would
     carry it farther: this is exact, and a property of the layers, not of their weights. As every layer here sees
-    a rectangle, a strip along each axis tells as much as a whole image. No single layer may step over 64 cells.
+    a rectangle, a strip along each axis tells as much as a whole image. No layer may step 64 cells or more at once.
 
     Args:
         function: of tensors (1, C, Y, X) in double precision on the CPU, to one of them; all over one grid of cells.

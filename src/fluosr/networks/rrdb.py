@@ -14,6 +14,7 @@ from fluosr.networks.restorer import StagedRestorer, draw_kaiming
 SLOPE = 0.2  # of the leaky ReLU below 0
 RESIDUAL = 0.2  # what a block adds is scaled by it (ESRGAN, section 3.1)
 UNSHUFFLED = {1: 4, 2: 2, 4: 1}  # by scale: the tail enlarges 4 times whatever comes in
+OUTER_GAIN = 6**-0.5  # of the first weights outside the trunk: variance 1 / (3 inputs)
 DENSE_GAIN = 0.1  # of the dense blocks' first weights: deep residual trunks diverge otherwise (ESRGAN, section 3.1)
 
 Weights = dict[str, torch.Tensor]
@@ -55,7 +56,7 @@ class RRDBNet(StagedRestorer):
     output's side. 16,697,409 weights at scale 2 with one channel. State-dict names are those of the published
     RealESRGAN_x2plus model.
 
-    As published, the dense blocks' weights begin a tenth of Kaiming's; biases begin at 0.
+    As published, the dense blocks' weights begin at a tenth of Kaiming's, the others as torch begins them; biases at 0.
 
     Args:
         generator: draws the initial weights.
@@ -91,10 +92,8 @@ class RRDBNet(StagedRestorer):
         self.conv_up2 = nn.Conv2d(features, features, 3, padding=1)
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
-        draw_kaiming(self, generator, slope=SLOPE)
-        with torch.no_grad():
-            for weight in self.body.parameters():
-                weight.mul_(DENSE_GAIN)
+        for part in self.children():
+            draw_kaiming(part, generator, gain=DENSE_GAIN if part is self.body else OUTER_GAIN)
 
     def head(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> (B, features, Y / multiple, X / multiple)."""

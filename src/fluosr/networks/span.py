@@ -9,19 +9,16 @@ from fluosr.errors import UsageError
 from fluosr.networks.restorer import Restorer, draw_kaiming
 
 LEAST_BLOCKS = 2  # the first and the last are told apart
-# An attention of small answers halves them again and again, until nothing comes out of the last block: as published,
-# images of range 1 run through the blocks as of range 255. With the gain their spread is then kept from block to block
-# (a few tens of percent, for images of range .02 to 1).
-RANGE = 255.0
-ANSWER_GAIN = 1.7  # of the first weights of a block's last convolution
+ANSWER_GAIN = 0.5  # of the first weights of a block's last convolution: larger ones train less steadily
 LAST_GAIN = 0.1  # of the first weights of the last layer: training begins near the image itself
 
 
 class AttentionBlock(nn.Module):
-    """H = conv3(silu(conv2(silu(conv1(x))))); out = (x + H) * (sigmoid(H) - 1/2) (paper, section 3).
+    """H = conv3(silu(conv2(silu(conv1(x))))); out = x + (x + H) * (sigmoid(H) - 1/2) (paper, section 3).
 
     The attention has no weights of its own: a sigmoid made odd, so that a strong answer of either sign lets more
-    through.
+    through. The paper has no ``x +`` around it: features of range 1 then become smaller from block to block until
+    nothing is left.
     """
 
     def __init__(self, features: int) -> None:
@@ -32,15 +29,15 @@ class AttentionBlock(nn.Module):
         """(B, F, Y, X) -> what leaves the block, and what left its first convolution."""
         early = self.conv1(features)
         answer = self.conv3(nn.functional.silu(self.conv2(nn.functional.silu(early))))
-        return (features + answer) * (torch.sigmoid(answer) - 0.5), early
+        return features + (features + answer) * (torch.sigmoid(answer) - 0.5), early
 
 
 class SPAN(Restorer):
     """Convolution, six attention blocks, a 1 x 1 convolution that gathers early and late features, pixel-shuffle.
 
     Everything runs on LR pixels. Differs from the paper in that convolutions are plain 3 x 3 ones, as theirs are once
-    re-parameterised; and in a skip that repeats each pixel s x s, so that training begins at the image and not at
-    nothing. Images should be of range 1, more or less. Nothing in it sees the whole image.
+    re-parameterised; in a skip around each attention; and in one that repeats each pixel s x s, so that training begins
+    near the image. Nothing in it sees the whole image.
 
     Args:
         generator: draws the initial weights.
@@ -73,11 +70,11 @@ class SPAN(Restorer):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> (B, C, s Y, s X)."""
-        start = self.first(RANGE * images)
+        start = self.first(images)
         features, after = start, []
         for block in self.blocks:
             features, early = block(features)
             after.append(features)
         gathered = self.gather(torch.cat([start, self.late(features), after[0], early], dim=1))
-        added = nn.functional.pixel_shuffle(self.last(gathered) / RANGE, self.scale)
+        added = nn.functional.pixel_shuffle(self.last(gathered), self.scale)
         return added + nn.functional.interpolate(images, scale_factor=self.scale, mode="nearest")
