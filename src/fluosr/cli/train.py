@@ -169,7 +169,7 @@ def restoration(
         degradation=arm.facts,
         pixel_size_nm=pixel_size,
         perceptual=None if parameters.perceptual is None else load_perceptual(parameters.perceptual),
-        on_log=lambda entries: write_lines(log, map(json.dumps, entries)),
+        on_log=lambda entries: write_lines(log, (f"{json.dumps(entry)}\n" for entry in entries)),
     )
     made, files = _trained(lesson, output, seed, device, resume)
     errors = [entry["validation_error"] for entry in made.log.entries if "validation_error" in entry]
