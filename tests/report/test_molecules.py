@@ -84,7 +84,7 @@ def test_places_stay_in_their_pixels_where_a_part_of_the_field_is_shown(monkeypa
     taken = Acquisition(ArrayFrames(frames), 100.0, GaussianPSF(300.0), Camera())
     text = molecules(table, reconstruction((80, 200)), taken)
     (panel,) = panels
-    assert panel.image.shape == (64, 64) and "the part with most molecules is shown" in text
+    assert panel.image.shape == (64, 64) and "The part with most molecules is shown" in text
     rows, columns = np.floor(panel.rings[:2] / 100.0).astype(int).T
     assert (panel.image[rows, columns] == panel.image.max()).all()
 

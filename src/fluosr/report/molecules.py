@@ -70,7 +70,9 @@ def _frames(
         return f"<p>No frame is shown: {escape(str(error))}</p>"
     text = "Frames as recorded, counted from 0, with a ring of the PSF's FWHM around each molecule found in them."
     if max(acquisition.field_shape) > SIDE:
-        text += f" Of the field the part with most molecules is shown, {SIDE} pixels a side at most."
+        text += (
+            f" The part with most molecules is shown, {SIDE} pixels a side at most; the counts are of the whole field."
+        )
     if "drift_px" in reconstruction.choices:
         text += " Drift was taken off the places and not off these frames."
     return pieces.figure(pictures.images(panels), text)
