@@ -1,0 +1,65 @@
+"""Folders of fields: pairs, good images alone, and a split of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from fluosr.errors import ImageReadError, UsageError
+from fluosr.io.fields import read_fields, read_split
+from tests.restoration.fields_at_hand import field
+
+
+def write_pairs(folder: Path, numbers: range) -> None:
+    folder.mkdir(parents=True)
+    for number in numbers:
+        one = field(number)
+        assert one.low is not None
+        tifffile.imwrite(folder / f"f{number}.tif", one.low.astype(np.uint16), imagej=True, metadata={"axes": "TYX"})
+        tifffile.imwrite(folder / f"f{number}-truth.tif", one.high)
+
+
+def test_pairs_and_good_images_of_one_folder(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", range(3))
+    pairs = read_fields(tmp_path / "pairs", paired=True)
+    assert [f.name for f in pairs] == ["f0", "f1", "f2"]
+    assert all(f.low is not None and f.low.shape == (2, 24, 24) and f.high.shape == (48, 48) for f in pairs)
+    alone = read_fields(tmp_path / "pairs", paired=False)
+    assert [f.name for f in alone] == ["f0", "f1", "f2"] and all(f.low is None for f in alone)
+    np.testing.assert_array_equal(alone[1].high, pairs[1].high)
+
+
+def test_a_folder_of_good_images(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", field(1).high)
+    assert [f.name for f in read_fields(tmp_path, paired=False)] == ["a", "b"]
+    learnt, looked_at, warnings = read_split(tmp_path, paired=False, factor=2)
+    assert len(learnt) == 2 and not looked_at and not warnings
+
+
+def test_a_split_of_ones_own(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "training", range(3))
+    write_pairs(tmp_path / "validation", range(3, 5))
+    learnt, looked_at, _ = read_split(tmp_path, paired=True, factor=2)
+    assert [len(learnt), len(looked_at)] == [3, 2]
+
+
+def test_pairs_are_checked_by_name(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", range(2))
+    with pytest.raises(UsageError, match=r"f0.*must have 96 x 96"):
+        read_split(tmp_path / "pairs", paired=True, factor=4)
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ImageReadError, match="is not a folder"):
+        read_fields(tmp_path / "absent", paired=False)
+    with pytest.raises(UsageError, match="holds no TIFF"):
+        read_fields(tmp_path, paired=False)
+    tifffile.imwrite(tmp_path / "stack.tif", np.ones((5, 8, 8), np.uint16), imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(UsageError, match="5 images; the good image"):
+        read_fields(tmp_path, paired=False)
+    with pytest.raises(UsageError, match="no partner"):
+        read_fields(tmp_path, paired=True)

@@ -1,0 +1,85 @@
+"""Restoration from the command line: simulate, calibrate, train by each arm, restore; and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.commands import Outcome, fluosr
+
+TINY = ["--network", "span", "--blocks", "2", "--features", "4", "--batch", "2", "--patch", "16", "--evaluation", "2"]
+ARMS = [["paired"], ["synthetic"], ["physics", "--calibration", "cal.json", "--pixel-size", "180"]]
+
+
+def run(folder: Path, *arguments: str) -> Outcome:
+    with contextlib.chdir(folder):
+        return fluosr(*arguments)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("restoration")
+    sizes = ["--height", "64", "--width", "64", "--repeats", "4", "--fields", "3"]
+    assert run(folder, "simulate", "confocal", "-o", "pairs", "--structure", "nuclei", *sizes).code == 0
+    files = [f"pairs/nuclei-000{number}.tif" for number in range(3)]
+    assert run(folder, "calibrate", *files, "-o", "cal.json", "--offset", "100").code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arm", [["paired"], ["synthetic"], ["physics", "--calibration", "cal.json", "--pixel-size", "180"]]
+)
+def test_every_arm_trains_and_its_model_restores(workplace: Path, arm: list[str]) -> None:
+    name = f"model-{arm[0]}"
+    told = run(workplace, "train", "restoration", "pairs", "-o", name, "--arm", *arm, "--iterations", "4", *TINY)
+    assert told.code == 0 and "Model:" in told.out
+    lines = (workplace / f"{name}.log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 2, 4]
+    assert (workplace / f"{name}.log.png").stat().st_size > 1000
+    described = json.loads((workplace / f"{name}.json").read_text())
+    assert described["knowledge"]["arm"] == arm[0] and described["training"]["log"][-1]["step"] == 4
+    out = f"{name}.ome.tif"
+    told = run(workplace, "restore", "pairs/nuclei-0000.tif", "--model", name, "-o", out)
+    assert told.code == 0 and "4 T x 128 Y x 128 X, pixels of 90 nm" in told.out and "plausible" in told.out
+    assert np.isfinite(tifffile.imread(workplace / out)).all()
+
+
+def test_the_second_stage_is_logged(workplace: Path) -> None:
+    more = ["--iterations", "2", "--gan-iterations", "2", "--discriminator-features", "4"]
+    told = run(workplace, "train", "restoration", "pairs", "-o", "gan", *more, *TINY)
+    assert told.code == 0
+    log = json.loads((workplace / "gan.json").read_text())["training"]["log"]
+    assert log[-1]["stage"] == "adversarial" and log[-1]["discriminator"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--arm", "physics"], "needs --calibration"),
+        (["--arm", "physics", "--calibration", "cal.json"], "needs --pixel-size"),
+        (["--arm", "synthetic", "--calibration", "cal.json"], "no use for it"),
+        (["--arm", "physics", "--pixel-size", "180", "--calibration", "pairs/simulation.json"], "no calibration"),
+        (["--scale", "4"], "must have 256 x 256"),
+        (["--network", "resnet"], "no restoration network"),
+        (["--patch", "512"], "--patch 512"),
+        (["--perceptual", "cal.json"], "not a safetensors"),
+        (["--validation-share", "0.9"], "cannot be split"),
+    ],
+)
+def test_what_cannot_be_trained_says_why(workplace: Path, options: list[str], said: str) -> None:
+    given = [*TINY, "--iterations", "2", *options]
+    told = run(workplace, "train", "restoration", "pairs", "-o", "never", *given)
+    assert told.code in (1, 2) and said in told.err and "Traceback" not in told.err
+    assert not list(workplace.glob("never*"))
+
+
+def test_other_peoples_files_stay(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "mine.tif", np.ones((8, 8), np.uint16))
+    told = run(tmp_path, "simulate", "confocal", "-o", ".", "--fields", "1", "--height", "16", "--width", "16")
+    assert told.code == 1 and "no earlier simulation" in told.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
