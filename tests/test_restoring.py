@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import tifffile
 import torch
 
@@ -16,7 +17,7 @@ from fluosr.learning import save_model
 from fluosr.methods.base import Run
 from fluosr.methods.trained_model import model_paths
 from fluosr.networks.restorers import build_restorer
-from fluosr.restoration.model import Knowledge, TrainedRestorer, load_restorer
+from fluosr.restoration.model import Knowledge, TrainedRestorer, load_restorer, restorer_from
 from fluosr.restoration.scale import GreyScale
 from fluosr.restoration.tiles import restore
 from fluosr.restoring import restore_file
@@ -145,3 +146,14 @@ def test_other_files_are_no_models(stored: Path, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-7])
     with pytest.raises(FluosrError, match="damaged"):
         load_restorer(stored)
+
+
+def test_a_training_may_begin_with_published_weights(stored: Path, tmp_path: Path) -> None:
+    options = {"blocks": 2, "features": 4, "growth": 3}
+    network = build_restorer("rrdb-6", torch.Generator().manual_seed(0), 2, options=options)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "published.safetensors")
+    found = restorer_from(tmp_path / "published.safetensors")
+    assert (found.knowledge.network, found.knowledge.options, found.knowledge.scale) == ("rrdb-6", options, 2)
+    assert restorer_from(stored).knowledge == model().knowledge
+    with pytest.raises(ModelError, match="does not exist"):
+        restorer_from(tmp_path / "absent")

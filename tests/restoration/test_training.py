@@ -186,3 +186,15 @@ def test_an_arm_needs_what_makes_its_images() -> None:
             lesson_of(FIELDS, 2, parameters(arm=arm), degrade=degrade)
     made = lesson_of(FIELDS, 2, parameters(arm="physics", iterations=2), degrade=halved).learn(Run())
     assert made.model.knowledge.arm == "physics" and np.isfinite(made.log.entries[-1]["validation_error"])
+
+
+def test_a_training_goes_on_from_a_model_of_its_kind() -> None:
+    first = lesson_of(FIELDS, 2, parameters(iterations=4)).learn(Run()).model
+    still = parameters(iterations=1, learning_rate=1e-30, ema=0.0)
+    made = lesson_of(FIELDS, 2, still, start=first).learn(Run(seed=5)).model
+    weights = first.network.state_dict()
+    for name, value in made.network.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+    for wrong in ({"network": "nafnet"}, {"blocks": 3}):
+        with pytest.raises(UsageError, match="model to begin with is span"):
+            lesson_of(FIELDS, 2, parameters(**wrong), start=first)

@@ -131,6 +131,10 @@ def restoration(
     *,
     output: Output,
     scale: Annotated[int, typer.Option("--scale", help="how many times finer the good images are: 1, 2 or 4")] = 2,
+    begin_with: Annotated[
+        Path | None,
+        typer.Option("--begin-with", help="model (NAME), or safetensors with published RRDBNet weights, to go on from"),
+    ] = None,
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="of the physics arm: JSON that `fluosr calibrate` wrote")
     ] = None,
@@ -152,6 +156,7 @@ def restoration(
     from fluosr.io.write import write_lines
     from fluosr.report.training_curves import draw_log
     from fluosr.restoration.lesson import lesson_of
+    from fluosr.restoration.model import restorer_from
     from fluosr.restoration.perceptual import load_perceptual
 
     parameters = _built("train restoration", RestorationTraining, options)
@@ -165,6 +170,7 @@ def restoration(
         scale,
         parameters,
         validation=looked_at,
+        start=None if begin_with is None else restorer_from(begin_with),
         degrade=arm.degrade,
         degradation=arm.facts,
         pixel_size_nm=pixel_size,

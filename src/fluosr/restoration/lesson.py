@@ -39,6 +39,7 @@ def lesson_of(
     parameters: RestorationTraining,
     *,
     validation: Sequence[Field] = (),
+    start: TrainedRestorer | None = None,
     degrade: Degrade | None = None,
     degradation: Mapping[str, Any] | None = None,
     pixel_size_nm: float | None = None,
@@ -52,6 +53,7 @@ def lesson_of(
         validation: fields that are only looked at; where none are given, some are kept aside.
         scale: s.
         parameters: what is learnt, and how.
+        start: a model whose weights the training begins with; by default they are drawn.
         degrade: makes bad images from good ones, for the arms that need it.
         degradation: what it does, as plain values, for the record.
         pixel_size_nm: of the bad images, where known.
@@ -59,13 +61,17 @@ def lesson_of(
         on_log: is given the log whenever it has grown.
 
     Raises:
-        UsageError: fields that leak or do not fit, no such network, a patch larger than an image.
+        UsageError: fields that leak or do not fit, no such network, another network or scale than the model to begin
+            with has, a patch larger than an image.
     """
     if (parameters.arm == "paired") != (degrade is None):
         raise UsageError(f"the arm {parameters.arm!r} and what makes the bad images do not go together.")
     refuse_leaks({"training": fields, "validation": validation})
     options = {"blocks": parameters.blocks, "features": parameters.features}
     given = {name: value for name, value in options.items() if value is not None}
+    if start is not None:
+        _refuse_another(start.knowledge, parameters.network, scale, given)
+        given = start.knowledge.options
     chosen = restorer_options(parameters.network, given).model_dump()
 
     def examples_of(some: Sequence[Field]) -> Examples:
@@ -80,6 +86,8 @@ def lesson_of(
             learnt, looked_at = split_fields(fields, parameters.validation_share, split)
         weights, looks, steps = (_generator(run, name) for name in ("weights", "looks", "steps"))
         network = build_restorer(parameters.network, weights, scale, options=chosen)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
         pairs = examples_of(looked_at).whole(looks) if looked_at else []
         training = Training(network, examples_of(learnt), pairs, parameters, steps, run.device, perceptual)
         if (kept := run.recall(STAGE)) is not None:
@@ -108,11 +116,22 @@ def lesson_of(
     facts = {
         "parameters": parameters.model_dump(mode="json"),
         "scale": scale,
+        "start": None if start is None else start.fingerprint,
         "degradation": dict(degradation or {}),
         "fields": {field.name: _fingerprint(field) for field in fields},
         "validation": {field.name: _fingerprint(field) for field in validation},
     }
     return Lesson(KIND, facts, learn, files, record, kept)
+
+
+def _refuse_another(known: Knowledge, network: str, scale: int, options: Mapping[str, Any]) -> None:
+    other = {name: value for name, value in options.items() if known.options.get(name) != value}
+    if known.network != network or known.scale != scale or other:
+        has = ", ".join(f"{name} {value}" for name, value in known.options.items())
+        raise UsageError(
+            f"the model to begin with is {known.network} ({has}) at scale {known.scale}: give --network "
+            f"{known.network} --scale {known.scale}, and leave its other options away."
+        )
 
 
 def _generator(run: Run, purpose: str) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import torch
 
 from fluosr.errors import FluosrError, ModelError
-from fluosr.methods.trained_model import ModelKind, packed, read_model
+from fluosr.methods.trained_model import ModelKind, model_paths, packed, read_model
 from fluosr.networks.restorer import Restorer
 from fluosr.networks.restorers import build_restorer, restorer_options
+from fluosr.restoration.weights import read_rrdb
 
 KIND = ModelKind("restoration")
 
@@ -24,7 +26,7 @@ class Knowledge:
         network: its name.
         options: of the network.
         scale: how many times finer its images are.
-        arm: where its bad images came from: paired, synthetic or physics.
+        arm: where its bad images came from: paired, synthetic or physics; "published" of weights from elsewhere.
         pixel_size_nm: of the bad images; None where it was not said.
         fields: how many it learnt from.
     """
@@ -91,3 +93,22 @@ def load_restorer(name: str | Path) -> TrainedRestorer:
     network = build_restorer(known.network, torch.Generator().manual_seed(0), known.scale, options=known.options)
     network.load_state_dict(stored.tensors)
     return TrainedRestorer(network.eval(), known, stored.fingerprint, stored.description.get("training"))
+
+
+def restorer_from(name: Path) -> TrainedRestorer:
+    """A model to begin a training with: one of this project, or published weights of an RRDBNet.
+
+    Args:
+        name: NAME of a model, or a safetensors file.
+
+    Raises:
+        ModelError: neither; see :func:`load_restorer` and :func:`fluosr.restoration.weights.read_rrdb`.
+    """
+    if model_paths(name)[0].exists() or not name.is_file():
+        return load_restorer(name)
+    network = read_rrdb(name)
+    blocks, dense = len(network.body), network.body[0].rdb1.conv1
+    options = {"blocks": blocks, "features": dense.in_channels, "growth": dense.out_channels}
+    kind = "rrdb-23" if blocks == restorer_options("rrdb-23", {}).model_dump()["blocks"] else "rrdb-6"
+    fingerprint = hashlib.sha256(name.read_bytes()).hexdigest()[:16]
+    return TrainedRestorer(network, Knowledge(kind, options, network.scale, "published", None, 0), fingerprint)
