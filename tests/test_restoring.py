@@ -151,7 +151,8 @@ def test_other_files_are_no_models(stored: Path, tmp_path: Path) -> None:
 def test_a_training_may_begin_with_published_weights(stored: Path, tmp_path: Path) -> None:
     options = {"blocks": 2, "features": 4, "growth": 3}
     network = build_restorer("rrdb-6", torch.Generator().manual_seed(0), 2, options=options)
-    safetensors.torch.save_file(network.state_dict(), tmp_path / "published.safetensors")
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    safetensors.torch.save_file(weights, tmp_path / "published.safetensors")
     found = restorer_from(tmp_path / "published.safetensors")
     assert (found.knowledge.network, found.knowledge.options, found.knowledge.scale) == ("rrdb-6", options, 2)
     assert restorer_from(stored).knowledge == model().knowledge

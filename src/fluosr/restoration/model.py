@@ -107,8 +107,9 @@ def restorer_from(name: Path) -> TrainedRestorer:
     if model_paths(name)[0].exists() or not name.is_file():
         return load_restorer(name)
     network = read_rrdb(name)
-    blocks, dense = len(network.body), network.body[0].rdb1.conv1
-    options = {"blocks": blocks, "features": dense.in_channels, "growth": dense.out_channels}
+    growth, features = network.state_dict()["body.0.rdb1.conv1.weight"].shape[:2]
+    blocks = len(network.body)
+    options = {"blocks": blocks, "features": features, "growth": growth}
     kind = "rrdb-23" if blocks == restorer_options("rrdb-23", {}).model_dump()["blocks"] else "rrdb-6"
     fingerprint = hashlib.sha256(name.read_bytes()).hexdigest()[:16]
     return TrainedRestorer(network, Knowledge(kind, options, network.scale, "published", None, 0), fingerprint)
