@@ -83,3 +83,31 @@ def test_other_peoples_files_stay(tmp_path: Path) -> None:
     told = run(tmp_path, "simulate", "confocal", "-o", ".", "--fields", "1", "--height", "16", "--width", "16")
     assert told.code == 1 and "no earlier simulation" in told.err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
+
+
+def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
+    sizes = ["--height", "48", "--width", "48", "--repeats", "4"]
+    for name, fields, seed in (("training", "3", "10"), ("validation", "1", "20"), ("test", "3", "30")):
+        more = ["--structure", "membranes", "--fields", fields, "--seed", seed, *sizes]
+        assert run(workplace, "simulate", "confocal", "-o", f"new/{name}", *more).code == 0
+    small = ["--batch", "2", "--patch", "16", "--evaluation", "2", "--iterations", "2"]
+    assert run(workplace, "train", "restoration", "pairs", "-o", "base", "--iterations", "2", *TINY).code == 0
+    told = run(workplace, "few-shot", "base", "new", "--pairs", "2,all", "-o", "shots", *small)
+    assert told.code == 0 and "zero-shot: PSNR" in told.out
+    stored = json.loads((workplace / "shots" / "few-shot.json").read_text())
+    assert stored["pairs"] == {
+        "bicubic": None,
+        "mean of 4, bicubic": None,
+        "zero-shot": 0,
+        "2 pairs": 2,
+        "all pairs": 12,
+    }
+    assert len(stored["fields"]) == 3 and "FID (fluosr-random-conv)" in stored["of_all_pictures"]["zero-shot"]
+    text = (workplace / "shots" / "few-shot.md").read_text()
+    assert "Means over 3 fields" in text and "| all pairs | 12 |" in text
+    assert (workplace / "shots" / "few-shot.png").stat().st_size > 1000
+    for options, said in ((["--pairs", "2,x"], "neither"), (["--pairs", "1000"], "have 12")):
+        told = run(workplace, "few-shot", "base", "new", "-o", "never", *options, *small)
+        assert told.code == 2 and said in told.err
+    told = run(workplace, "few-shot", "base", "pairs", "-o", "never", *small)
+    assert told.code == 2 and "no folder training" in told.err

@@ -28,7 +28,8 @@ Factor = Annotated[int, typer.Option("--factor", min=1, max=32, help="fine pixel
 Resume = Annotated[bool, typer.Option("--resume", help="go on with a training of this name that stopped")]
 
 
-def _parameter_options(kind: type[MethodParameters]) -> list[inspect.Parameter]:
+def parameter_options(kind: type[MethodParameters]) -> list[inspect.Parameter]:
+    """An option for each parameter."""
     options = []
     for name, field in kind.model_fields.items():
         text = field.description or ""
@@ -39,7 +40,7 @@ def _parameter_options(kind: type[MethodParameters]) -> list[inspect.Parameter]:
 
 
 @train_app.command()
-@with_options(_parameter_options(TrainingParameters))
+@with_options(parameter_options(TrainingParameters))
 def unfolded(
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", help="folder with NAME.tif and NAME-truth.tif", show_default=False)
@@ -69,7 +70,7 @@ def unfolded(
     from fluosr.methods.unfolded.physics import Physics
 
     check_pixel_size(pixel_size)
-    parameters = _built("train unfolded", TrainingParameters, options)
+    parameters = built("train unfolded", TrainingParameters, options)
     physics = Physics(
         fwhm_nm=fwhm,
         pixel_size_nm=pixel_size,
@@ -93,7 +94,7 @@ def unfolded(
 
 
 @train_app.command("deep-storm")
-@with_options(_parameter_options(DeepStormTraining))
+@with_options(parameter_options(DeepStormTraining))
 def deep_storm(
     *,
     output: Output,
@@ -108,7 +109,7 @@ def deep_storm(
     """Train the method `deep-storm` on frames simulated for one microscope; nothing else is needed."""
     from fluosr.methods.deep_storm.lesson import lesson_of
 
-    lesson = lesson_of(pixel_size, fwhm, factor, _built("train deep-storm", DeepStormTraining, options))
+    lesson = lesson_of(pixel_size, fwhm, factor, built("train deep-storm", DeepStormTraining, options))
     made, files = _trained(lesson, output, seed, device, resume)
     typer.echo(f"held-out loss: {made.curve[0]:.4g} at first, {min(made.curve):.4g} at its lowest")
     if min(made.curve) == made.curve[0]:
@@ -117,7 +118,7 @@ def deep_storm(
 
 
 @train_app.command()
-@with_options(_parameter_options(RestorationTraining))
+@with_options(parameter_options(RestorationTraining))
 def restoration(
     source: Annotated[
         Path,
@@ -159,7 +160,7 @@ def restoration(
     from fluosr.restoration.model import restorer_from
     from fluosr.restoration.perceptual import load_perceptual
 
-    parameters = _built("train restoration", RestorationTraining, options)
+    parameters = built("train restoration", RestorationTraining, options)
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
@@ -188,7 +189,8 @@ def restoration(
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 
 
-def _built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Parameters:
+def built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Parameters:
+    """The parameters from the options that were given."""
     return build_parameters(name, kind, {option: value for option, value in options.items() if value is not None})
 
 

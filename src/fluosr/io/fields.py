@@ -55,6 +55,25 @@ def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field],
     return splits[0], splits[1] if len(splits) > 1 else [], warnings
 
 
+def read_test_split(folder: Path, *, factor: int) -> tuple[tuple[list[Field], list[Field], list[Field]], list[str]]:
+    """(training, validation, test) fields of pairs, and what the user should know.
+
+    Args:
+        folder: with three folders of these names.
+        factor: s.
+
+    Raises:
+        UsageError: one of the folders is missing; else as for :func:`read_split`.
+    """
+    names = (*SPLITS, "test")
+    missing = [name for name in names if not (folder / name).is_dir()]
+    if missing:
+        raise UsageError(f"{folder} has no folder {missing[0]}; it must have {', '.join(names)}, each with pairs.")
+    training, validation, test = (read_fields(folder / name, paired=True) for name in names)
+    warnings = [said for field in (*training, *validation, *test) for said in check_pair(field, factor)]
+    return (training, validation, test), warnings
+
+
 def _one(path: Path) -> np.ndarray:
     images = images_of(path)
     if len(images) != 1:

@@ -1,0 +1,124 @@
+"""How many pairs of a new kind of sample a trained restorer needs: none, a few, all; each judged on the same fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fluosr.errors import UsageError
+from fluosr.methods.base import Run
+from fluosr.quality.score_table import MethodScores
+from fluosr.restoration.fields import Field, refuse_leaks
+from fluosr.restoration.judging import enlarged_mean, judged, restored_by
+from fluosr.restoration.lesson import lesson_of
+from fluosr.restoration.model import TrainedRestorer
+from fluosr.restoration.parameters import RestorationTraining
+
+ZERO_SHOT = "zero-shot"
+MEAN_OF = 4  # frames, of the baseline that has more light
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One row of the protocol.
+
+    Args:
+        name: as tables call it.
+        pairs: that were learnt from; None where nothing was.
+        fields: that these pairs are of.
+        scores: on the test fields.
+        pictures: of each test field.
+        model: what was judged; None of baselines.
+    """
+
+    name: str
+    pairs: int | None
+    fields: int
+    scores: MethodScores
+    pictures: list[np.ndarray]
+    model: TrainedRestorer | None = None
+
+
+def pairs_of(fields: Sequence[Field], count: int, generator: np.random.Generator) -> list[Field]:
+    """The fields with ``count`` of their frames in all, drawn evenly over all pairs; fields without any are left out.
+
+    Args:
+        fields: with frames.
+        count: of pairs of one frame and its good image.
+        generator: of the draw.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    places = [(number, frame) for number, field in enumerate(fields) for frame in range(_count(field))]
+    if not 1 <= count <= len(places):
+        raise UsageError(f"{count} pairs are asked for, and {len(fields)} fields have {len(places)}.")
+    drawn = sorted(generator.choice(len(places), count, replace=False).tolist())
+    chosen: dict[int, list[int]] = {}
+    for place in drawn:
+        number, frame = places[place]
+        chosen.setdefault(number, []).append(frame)
+    return [replace(fields[n], low=_low(fields[n])[frames]) for n, frames in chosen.items()]
+
+
+def few_shot(
+    base: TrainedRestorer,
+    training: Sequence[Field],
+    validation: Sequence[Field],
+    test: Sequence[Field],
+    counts: Sequence[int | None],
+    parameters: RestorationTraining,
+    *,
+    seed: int = 0,
+    run_of: Callable[[str], Run] = lambda name: Run(),
+) -> Iterator[Shot]:
+    """Baselines, the base as it is, then the base trained on: a row as soon as it is done.
+
+    Every training begins with the base and has the same length, validation fields and seed; the pairs of a smaller
+    count are not always among those of a larger.
+
+    Args:
+        base: a restorer of another kind of sample.
+        training: fields of the new kind; their frames are the pairs.
+        validation: that trainings are only looked at on.
+        test: that nothing is learnt from; all are judged on every one of their frames.
+        counts: of pairs; None for all.
+        parameters: of every training.
+        seed: of draws and trainings.
+        run_of: the run of the row of that name, with device and progress.
+
+    Raises:
+        UsageError: a field in two of the three splits, too few pairs, or fields that do not fit the model.
+        StopRequested: the user asked to stop.
+    """
+    refuse_leaks({"training": training, "validation": validation, "test": test})
+    scale = base.knowledge.scale
+    for name, count in (("bicubic", 1), (f"mean of {MEAN_OF}, bicubic", MEAN_OF)):
+        if min(map(_count, test)) >= count:
+            scores, pictures = judged(enlarged_mean(count, scale), test)
+            yield Shot(name, None, 0, scores, pictures)
+    scores, pictures = judged(restored_by(base.network, run_of(ZERO_SHOT)), test)
+    yield Shot(ZERO_SHOT, 0, 0, scores, pictures, base)
+    draws = np.random.default_rng([seed, len(training)])
+    every = sum(map(_count, training))
+    for wanted in counts:
+        count = every if wanted is None else wanted
+        chosen = pairs_of(training, count, draws)
+        name = "all pairs" if wanted is None else f"{count} pairs"
+        run = run_of(name)
+        run.seed = seed
+        model = lesson_of(chosen, scale, parameters, validation=validation, start=base).learn(run).model
+        scores, pictures = judged(restored_by(model.network, run_of(name)), test)
+        yield Shot(name, count, len(chosen), scores, pictures, model)
+
+
+def _count(field: Field) -> int:
+    return len(_low(field))
+
+
+def _low(field: Field) -> np.ndarray:
+    if field.low is None:
+        raise UsageError(f"{field.name} has no frames: pairs are asked for.")
+    return field.low
