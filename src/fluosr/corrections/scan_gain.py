@@ -29,8 +29,9 @@ def line_sums(moments: Moments, noise: NoiseLine, memory: float, return_parity: 
     mean, variance = turned(moments.mean, return_parity), turned(moments.variance, return_parity)
     before = turned(moments.along, return_parity)  # [n - 1] is the product of pixel n and the one scanned before it
     first, second = (turned(derivative(without_lag(half, *lag)), return_parity) for half in moments.halves)
-    instrument = turned(neighbours_mean(without_lag(moments.mean, *lag)), return_parity)[:, 1:]
-    model = noise.variance(instrument) * (1 + memory) / (1 - memory)
+    beside = neighbours_mean(without_lag(moments.mean, *lag))
+    instrument = turned(beside, return_parity)[:, 1:]
+    model = turned(noise.doubt(beside), return_parity)[:, 1:] * (1 + memory) / (1 - memory)
     found = (variance[:, 1:] - 2 * memory * before + memory**2 * variance[:, :-1]) / (1 - memory) ** 2
     spread = model * math.sqrt(2.0 / (len(moments.residuals) - 1))
     kept = usable[:, 1:] & usable[:, :-1] & (np.abs(found - model) < OUTLIER * spread)

@@ -39,7 +39,7 @@ def without_lag(image: np.ndarray, memory: float, return_parity: int | None) -> 
 def lag_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray) -> np.ndarray:
     """(bands, 5) sums from which r follows: see :func:`memory_from`."""
     usable = moments.repeats.usable
-    model = noise.variance(smooth)
+    model = noise.doubt(smooth)
     slopes = [derivative(half) for half in moments.halves]
     pair = (usable[:, 1:] & usable[:, :-1]) / (model[:, 1:] * model[:, :-1])
     column = (usable[1:] & usable[:-1]) / (model[1:] * model[:-1])

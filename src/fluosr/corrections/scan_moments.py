@@ -8,12 +8,13 @@ import numpy as np
 
 from fluosr.corrections.repeats import Repeats
 
-BAND_LINES = 4  # lines whose sums are one piece of evidence: wider than the PSF, so that bands are independent
+BAND_LINES = 8  # whose sums are one piece of evidence: lines are compared with those beside them, and bands must not be
 MOST_GROUPS = 40
 MANY_FIELDS = 8  # so many are enough to leave out one after the other: they also differ as fields do
 SLICES = 10
 DERIVATIVE = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60.0  # of sixth order: within 1 % for structure the PSF lets pass
 DERIVATIVE_REACH = 3
+LIKELY_JITTER_PX = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,10 @@ class NoiseLine:
     def variance(self, mean: np.ndarray) -> np.ndarray:
         """ADU^2."""
         return np.maximum(self.slope * mean + self.level, self.floor)
+
+    def doubt(self, mean: np.ndarray) -> np.ndarray:
+        """What to weigh a pixel's variance by, ADU^2: steep places count less, where lines that jitter add to it."""
+        return self.variance(mean) + LIKELY_JITTER_PX**2 * derivative(mean) ** 2
 
     @classmethod
     def through(cls, mean: np.ndarray, variance: np.ndarray) -> NoiseLine:
