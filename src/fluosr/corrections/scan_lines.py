@@ -13,10 +13,11 @@ LARGEST_PHASE_PX = 4.0
 PHASE_STEP_PX = 0.25
 SMOOTHING_PX = 1.0  # along the lines, before they are compared
 PHASE_ROUNDS = 8
+PHASE_TRIAL_PX = 0.2
 LIKE_LINES = np.array([1.0, 0.0, 2.0, 0.0, 1.0]) / 4.0  # lines of the same parity
 # Variance of a slope so smoothed over that of a pixel: 1 / (4 sqrt(pi) s^3) along the line, 6 / 16 over the lines.
 SLOPE_NOISE = 0.141 * 0.375
-SURE_DIRECTION = 3.0  # standard errors
+SURE_DIRECTION = 4.0  # standard errors
 
 
 def turned(image: np.ndarray, return_parity: int | None) -> np.ndarray:
@@ -114,7 +115,9 @@ def direction_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray, memor
     pair = usable[:, 1:] & usable[:, :-1]
     middle = (model[:, 1:] + model[:, :-1]) / 2
     fall = model[:, :-1] - model[:, 1:]
-    skew = np.where(pair, moments.skew_along / middle**1.5, 0.0)
+    # Of two frames one differs from the mean as the other does, with the other sign: they have no third moment.
+    skewed = pair if len(moments.residuals) > 2 else np.zeros_like(pair)
+    skew = np.where(skewed, moments.skew_along / middle**1.5, 0.0)
     slope = np.where(pair, fall * (moments.along - memory * middle) / middle**2, 0.0)
     parity = np.arange(len(usable)) % 2
     return np.stack(
@@ -151,9 +154,10 @@ class Direction:
 
 
 def direction_from(groups: np.ndarray) -> Direction:
-    """Of (groups, 2, 2) sums: their sum over their scatter, both kinds together."""
+    """Of (groups, 2, 2) sums: their sum over their scatter, of both kinds together where both tell."""
     mean, error = groups.mean(0), groups.std(0, ddof=1) / len(groups) ** 0.5
-    even, odd = (mean / np.maximum(error, 1e-300)).sum(1) / 2**0.5
+    each = np.where(error > 0, mean / np.where(error > 0, error, 1.0), 0.0)
+    even, odd = each.sum(1) / np.sqrt(np.maximum((error > 0).sum(1), 1))
     return Direction((float(even), float(odd)))
 
 
@@ -185,7 +189,15 @@ def find_phase(means: list[np.ndarray], weights: list[np.ndarray]) -> tuple[floa
         phase = float(np.clip(phase + step, -LARGEST_PHASE_PX, LARGEST_PHASE_PX))
         if abs(step) < 1e-5:
             break
-    return phase, [_phase_step(image, weight, phase) for image, weight in zip(smooth, weights, strict=True)]
+    found = [_phase_step(image, weight, phase) for image, weight in zip(smooth, weights, strict=True)]
+    # Noise makes sum w m'^2 larger than it is: how far the numerator really moves with d is what counts for the error.
+    beside = [
+        sum(_phase_step(image, weight, phase + h)[:, 0].sum() for image, weight in zip(smooth, weights, strict=True))
+        for h in (-PHASE_TRIAL_PX, PHASE_TRIAL_PX)
+    ]
+    moved = (beside[0] - beside[1]) / (2 * PHASE_TRIAL_PX)
+    scale = moved / max(sum(sums[:, 1].sum() for sums in found), 1e-300)
+    return phase, [sums * np.array([1.0, scale]) for sums in found]
 
 
 def _aligned(image: np.ndarray, phase: float) -> np.ndarray:
