@@ -19,22 +19,20 @@ from fluosr.corrections.scan_lines import (
     memory_from,
     without_lag,
 )
-from fluosr.corrections.scan_moments import MANY_FIELDS, Moments, NoiseLine, grouped, moments_of, neighbours_mean
+from fluosr.corrections.scan_moments import MANY_FIELDS, Moments, NoiseLine, grouped, moments_of, neighbours_mean, over_bands
 from fluosr.corrections.scan_result import (
     LARGEST_MEMORY,
+    NO_GROWTH,
     ScanCalibration,
     delay_px,
     measured,
+    offset_words,
     root,
     time_constant,
 )
 from fluosr.errors import AcquisitionError, UsageError
 
 LEAST_CONTRAST = 3.0  # spread of the pixels' brightness over that of its noise
-NO_GROWTH = (
-    "the noise does not grow with the brightness: the frames were averaged, normalised, filtered or compressed. Give "
-    "them as the microscope took them."
-)
 
 
 def calibrate_repeats(
@@ -92,7 +90,7 @@ def calibrate_repeats(
     plain = [without_lag(seen.mean, kept, parity) for seen in moments]
     phase, steps = find_phase(plain, [seen.repeats.usable / noise.variance(z) for seen, z in each])
     lines = grouped([line_sums(seen, noise, kept, parity) for seen in moments])
-    phases = grouped(steps)
+    phases = grouped([over_bands(lines_of) for lines_of in steps])
 
     def line(chosen: np.ndarray) -> tuple[float, float]:
         return line_from(lines[chosen].sum(0), memory(chosen), jitter_variance(chosen))
@@ -142,13 +140,6 @@ def calibrate_repeats(
         saturation_adu=next((f.saturation_adu for f in fields if f.saturation_adu is not None), None),
         warnings=tuple(warnings),
     )
-
-
-def offset_words(offset_adu: float | None) -> str:
-    """How the offset is known."""
-    if offset_adu is not None:
-        return "given"
-    return "the darkest pixels, taken to be without light; down to where the read noise would be none"
 
 
 def _first_noise(moments: list[Moments], smooth: list[np.ndarray]) -> NoiseLine:

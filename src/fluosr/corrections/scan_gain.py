@@ -91,7 +91,7 @@ def offset_and_read_noise(
     if offset_adu is not None:
         known = Interval(offset_adu, offset_adu, offset_adu)
         return known, root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * offset_adu, count))
-    highest = dark_adu + 2 * dark_error_adu
+    highest = dark_adu + 3 * dark_error_adu  # the darkest of many squares is darker than it would be without noise
     no_noise = jackknife(lambda chosen: -line(chosen)[1] / line(chosen)[0], count)
     offset = Interval(dark_adu, min(no_noise.low, dark_adu), highest)
     read = root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * dark_adu, count))

@@ -174,7 +174,7 @@ def find_phase(means: list[np.ndarray], weights: list[np.ndarray]) -> tuple[floa
         weights: (Y, X), 0 where a pixel is not to be used.
 
     Returns:
-        d in pixels, and for each field (bands, 2) numerator and denominator of a further step.
+        d in pixels, and for each field (Y, 2) numerator and denominator of a further step, line by line.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -200,7 +200,7 @@ def find_phase(means: list[np.ndarray], weights: list[np.ndarray]) -> tuple[floa
     return phase, [sums * np.array([1.0, scale]) for sums in found]
 
 
-def _aligned(image: np.ndarray, phase: float) -> np.ndarray:
+def aligned(image: np.ndarray, phase: float) -> np.ndarray:
     """Even lines moved to the left by d, odd ones to the right: by cubic splines, all lines blurred alike."""
     from scipy.ndimage import shift
 
@@ -212,7 +212,7 @@ def _aligned(image: np.ndarray, phase: float) -> np.ndarray:
 
 def _against_neighbours(image: np.ndarray, phase: float) -> tuple[np.ndarray, np.ndarray]:
     """(Y - 2, X) each line less the mean of its neighbours; and what the three have in common."""
-    lines = _aligned(image, phase)
+    lines = aligned(image, phase)
     beside = (lines[:-2] + lines[2:]) / 2
     return lines[1:-1] - beside, (lines[1:-1] + beside) / 2
 
@@ -229,4 +229,4 @@ def _phase_step(image: np.ndarray, weight: np.ndarray, phase: float) -> np.ndarr
     inside = weight[1:-1]
     parts = (-sign * inside * slope * difference / 2, inside * slope**2)
     # The first and the last line have one neighbour only and say nothing.
-    return np.stack([band_sums(np.pad(part.sum(1), 1)) for part in parts], axis=1)
+    return np.stack([np.pad(part.sum(1), 1) for part in parts], axis=1)

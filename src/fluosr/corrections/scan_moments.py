@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,11 +116,13 @@ class NoiseLine:
         return self.variance(mean) + LIKELY_JITTER_PX**2 * derivative(mean) ** 2
 
     @classmethod
-    def through(cls, mean: np.ndarray, variance: np.ndarray) -> NoiseLine:
-        """Through the means of slices of equal count, by brightness."""
+    def through(
+        cls, mean: np.ndarray, variance: np.ndarray, typical: Callable[[np.ndarray], float] = np.mean
+    ) -> NoiseLine:
+        """Through slices of equal count, by brightness: mean brightness against typical variance."""
         order = np.array_split(np.argsort(mean), SLICES)
         xs = np.array([mean[chosen].mean() for chosen in order])
-        ys = np.array([variance[chosen].mean() for chosen in order])
+        ys = np.array([typical(variance[chosen]) for chosen in order])
         floor = max(0.2 * float(ys.min()), 0.02 * float(ys.mean()), 1e-12)
         weights = 1.0 / np.maximum(ys, floor)
         slope, level = np.polyfit(xs, ys, 1, w=weights) if np.ptp(xs) > 0 else (0.0, float(ys.mean()))
@@ -127,8 +130,12 @@ class NoiseLine:
 
 
 def band_sums(image: np.ndarray) -> np.ndarray:
-    """(Y, X) or (Y,) -> (bands,) sums over bands of lines; the last band takes the rest."""
-    lines = image.sum(1) if image.ndim == 2 else image
+    """(Y, X) -> (bands,) sums over bands of lines; the last band takes the rest."""
+    return over_bands(image.sum(1))
+
+
+def over_bands(lines: np.ndarray) -> np.ndarray:
+    """(Y, ...) sums of each line -> (bands, ...)."""
     starts = np.arange(0, max(1, len(lines) // BAND_LINES) * BAND_LINES, BAND_LINES)
     return np.add.reduceat(lines, starts)
 

@@ -17,6 +17,11 @@ UNITS = {
 }
 LARGEST_MEMORY = 0.9  # r, a lag of ten pixels: more is no amplifier's
 
+NO_GROWTH = (
+    "the noise does not grow with the brightness: the frames were averaged, normalised, filtered or compressed. Give "
+    "them as the microscope took them."
+)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -84,6 +89,13 @@ TITLES = {
 def measured(name: str, interval: Interval, how: str) -> Measured:
     """A number of that name with its unit."""
     return Measured(interval, UNITS[name], how)
+
+
+def offset_words(offset_adu: float | None) -> str:
+    """How the offset is known."""
+    if offset_adu is not None:
+        return "given"
+    return "the darkest pixels, taken to be without light; down to where the read noise would be none"
 
 
 def delay_px(memory: float) -> float:
