@@ -6,12 +6,25 @@ import sys
 
 import typer
 
-from fluosr.cli import ask, compare, limit, reconstruct, simulate, smlm, sweep, tables, train
+from fluosr.cli import ask, calibrate, compare, limit, reconstruct, simulate, smlm, sweep, tables, train
 from fluosr.cli.app import STOPPED, Stopped, app
 from fluosr.errors import FluosrError, ReconstructionInterrupted, in_words
 
 # In the order in which the help lists them; importing them is what makes them commands.
-__all__ = ["app", "ask", "compare", "limit", "main", "reconstruct", "simulate", "smlm", "sweep", "tables", "train"]
+__all__ = [
+    "app",
+    "ask",
+    "calibrate",
+    "compare",
+    "limit",
+    "main",
+    "reconstruct",
+    "simulate",
+    "smlm",
+    "sweep",
+    "tables",
+    "train",
+]
 
 
 def main() -> None:

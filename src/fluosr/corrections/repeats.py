@@ -1,4 +1,4 @@
-"""Repeats of one field, looked at before a scanning microscope is calibrated on them: what is refused, what is left out."""
+"""Repeats of one field, looked at before a microscope is calibrated on them: what is refused, what is left out."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ MOTION_PX = 0.3  # range of the drift from which on repeats are not of one field
 MOTION_BLOCKS = 6
 CHANGE_RATIO = 1.5  # of the change between two halves of the repeats, over what the noise allows
 SHARED_ERROR, SHARED_WARNING = 0.3, 0.05  # correlation of the noise of pixels above one another
+USUAL_BITS = (8, 10, 12, 14, 16, 24)
 FWHM_PX = 2.5  # for the search for drift: structure finer than this is taken for noise
 
 
@@ -33,7 +34,7 @@ class Repeats:
         frames: (T, Y, X) float32, ADU, T >= 1; T = 1 where there is one frame.
         usable: (Y, X) bool: neither saturated, nor cut off at zero, nor at the ends of the lines.
         rounding_variance: 1/12 for whole numbers, else 0, ADU^2.
-        saturation_adu: the ceiling that was seen, or None.
+        bits: of the grey values: as the ceiling has them, or the fewest usual ones that hold all values.
         warnings: what the reader should know, in plain words.
     """
 
@@ -41,7 +42,7 @@ class Repeats:
     frames: np.ndarray
     usable: np.ndarray
     rounding_variance: float
-    saturation_adu: float | None
+    bits: int
     warnings: tuple[str, ...] = ()
 
 
@@ -59,7 +60,7 @@ def open_repeats(source: FrameSource | np.ndarray, name: str, *, ceiling_adu: fl
     frames = ArrayFrames(np.asarray(source)) if isinstance(source, np.ndarray) else source
     if len(frames.shape) != 3:
         raise AcquisitionError(f"{name}: repeats are (T, Y, X), got shape {tuple(frames.shape)}.")
-    count, height, width = frames.shape
+    _, height, width = frames.shape
     if min(height, width) < SMALLEST_SIDE_PX:
         raise AcquisitionError(
             f"{name}: the field is {height} x {width} pixels; a calibration needs at least {SMALLEST_SIDE_PX} x "
@@ -102,8 +103,9 @@ def open_repeats(source: FrameSource | np.ndarray, name: str, *, ceiling_adu: fl
                 "too low: raise the offset of the detector."
             )
     rounding = ROUNDING_VARIANCE if seen.whole_numbers or bool((values[:4] == values[:4].round()).all()) else 0.0
-    level = ceiling if ceiling is not None and float(values.max()) >= ceiling else None
-    return Repeats(name, values, usable, rounding, level, tuple(warnings))
+    most = float(values.max()) if ceiling is None else ceiling
+    bits = next((bits for bits in USUAL_BITS if most < 2**bits), USUAL_BITS[-1])
+    return Repeats(name, values, usable, rounding, bits, tuple(warnings))
 
 
 def _read(frames: FrameSource, name: str) -> tuple[np.ndarray, list[str]]:

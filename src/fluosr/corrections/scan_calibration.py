@@ -19,7 +19,15 @@ from fluosr.corrections.scan_lines import (
     memory_from,
     without_lag,
 )
-from fluosr.corrections.scan_moments import MANY_FIELDS, Moments, NoiseLine, grouped, moments_of, neighbours_mean, over_bands
+from fluosr.corrections.scan_moments import (
+    MANY_FIELDS,
+    Moments,
+    NoiseLine,
+    grouped,
+    moments_of,
+    neighbours_mean,
+    over_bands,
+)
 from fluosr.corrections.scan_result import (
     LARGEST_MEMORY,
     NO_GROWTH,
@@ -137,7 +145,7 @@ def calibrate_repeats(
         fields=tuple(field.name for field in fields),
         frames=sum(len(field.frames) for field in fields),
         way="repeats",
-        saturation_adu=next((f.saturation_adu for f in fields if f.saturation_adu is not None), None),
+        bits=max(field.bits for field in fields),
         warnings=tuple(warnings),
     )
 
@@ -157,8 +165,8 @@ def _check_contrast(moments: list[Moments], smooth: list[np.ndarray]) -> None:
     # Of twelve values in the mean of neighbours about six count.
     if spread < LEAST_CONTRAST * noise / 6:
         raise AcquisitionError(
-            "brightness differs between pixels by little more than its noise, so that the noise of bright and dark ones "
-            "cannot be compared: give more frames, or a field with structure."
+            "brightness differs between pixels by little more than its noise, so that the noise of bright and dark "
+            "ones cannot be compared: give more frames, or a field with structure."
         )
 
 

@@ -70,8 +70,8 @@ def jitter_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray) -> np.nd
 
         s_j^2 = sum_t sum_{|x - x'| > 6} w a_x d_tx  w b_x' d_tx'  /  (T - 1) sum_{...} w a_x b'_x  w b_x' a'_x'
 
-    with d differences of successive frames, a', b' the slopes of the even and of the odd frames' mean, and a, b smoothed
-    slopes of the same, which look where there is structure: a line's shift moves all of it, noise does not.
+    with d differences of successive frames, a', b' the slopes of the even and of the odd frames' mean, and a, b
+    smoothed slopes of the same, which look where there is structure: a line's shift moves all of it, noise does not.
     """
     model = noise.variance(smooth)
     weight = moments.repeats.usable / model

@@ -50,7 +50,7 @@ class ScanCalibration:
         fields: names of the files.
         frames: of all fields.
         way: "repeats" or "single frame".
-        saturation_adu: the ceiling that was seen, or None.
+        bits: of the grey values.
         warnings: what the reader should know, in plain words.
     """
 
@@ -62,7 +62,7 @@ class ScanCalibration:
     fields: tuple[str, ...]
     frames: int
     way: str
-    saturation_adu: float | None
+    bits: int
     warnings: tuple[str, ...]
 
     def words(self) -> list[str]:
@@ -72,6 +72,7 @@ class ScanCalibration:
         for name, found in self.values.items():
             lines.append(f"{TITLES[name]}: {found.interval} {found.unit}; {found.how}")
         lines.append(f"scan: {self.direction}")
+        lines.append(f"grey values: {self.bits} bits")
         lines.append(f"brightest 0.1 %: {self.brightest_adu:.4g} ADU above the offset")
         return lines + [f"warning: {warning}" for warning in self.warnings]
 

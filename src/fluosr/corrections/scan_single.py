@@ -23,15 +23,15 @@ from fluosr.corrections.scan_result import (
 )
 from fluosr.errors import AcquisitionError
 
-# Differences of fifth and of third order over lines of one parity, which are not displaced against each other: they leave noise and little of the sample; what they
-# disagree in is the sample's.
+# Differences of fifth and of third order over lines of one parity, which are not displaced against each other: they
+# leave noise and little of the sample; what they disagree in is the sample's.
 FINE = np.array([1.0, -5.0, 10.0, -10.0, 5.0, -1.0]) / math.sqrt(252.0)
 COARSE = np.array([1.0, -3.0, 3.0, -1.0]) / math.sqrt(20.0)
 LINES = 6  # that take part
 BESIDE_PX = ((-4, -3), (4, 5))  # columns whose brightness stands for that of columns 0 and 1
 SMOOTHING = (1.0, 1.5)  # lines of one parity, pixels: of the image that tells what of the sample the differences leave
 AROUND_PX = 2.0  # smoothing of the brightness by which lines are weighed
-LARGEST_REST = 0.05  # square of that, over the noise's variance
+LARGEST_REST = 0.02  # square of that, over the noise's variance
 LEAST_SMOOTH, SMOOTH_SHARE = 0.05, 0.2
 MEDIAN_OF_SQUARE = 0.4549  # of a standard normal variable's square
 NOTHING_KNOWN = "one frame does not tell; no larger than lines differ from their neighbours"
@@ -45,7 +45,8 @@ def calibrate_single(
     The noise is what differences of high order over the lines leave, where the sample is smooth; of neighbours n, n + 1
     and n + 2 along the line, with h such a difference,
 
-        r = (E h_n h_{n+1} - E h_n h_{n+2}) / (E h_n^2 - E h_n h_{n+1}),    Var x = E (h_n - h_{n+1})^2 (1 + r) / 2 (1 - r)^2
+        r = (E h_n h_{n+1} - E h_n h_{n+2}) / (E h_n^2 - E h_n h_{n+1})
+        Var x = E (h_n - h_{n+1})^2 (1 + r) / 2 (1 - r)^2
 
     in which a remainder of the sample that is wider than a pixel drops out. Brightness is that of columns beside, which
     have noise of their own. Intervals: jackknife over bands of lines or fields, widened by how far differences of third
@@ -91,7 +92,8 @@ def calibrate_single(
     kept = lag.value
     plain = [without_lag(field.frames[0].astype(np.float64), kept, parity) for field in fields]
     weights = [
-        field.usable / noise.variance(gaussian_filter(image, AROUND_PX)) for field, image in zip(fields, plain, strict=True)
+        field.usable / noise.variance(gaussian_filter(image, AROUND_PX))
+        for field, image in zip(fields, plain, strict=True)
     ]
     phase, steps = find_phase(plain, weights)
     phases = grouped([over_bands(step) for step in steps])
@@ -128,7 +130,7 @@ def calibrate_single(
         fields=tuple(field.name for field in fields),
         frames=len(fields),
         way="single frame" if len(fields) == 1 else "single frames",
-        saturation_adu=next((f.saturation_adu for f in fields if f.saturation_adu is not None), None),
+        bits=max(field.bits for field in fields),
         warnings=tuple(warnings),
     )
 
@@ -193,8 +195,12 @@ class _Look:
 
         h, beside, after = (column(high, step) for step in (0, 1, 2))
         self.squares = (h - beside) ** 2 / 2 - field.rounding_variance
-        self.products = ((h**2 + beside**2) / 2 - field.rounding_variance, h * beside, (h * after + column(high, -1) * beside) / 2)
-        sides = [sum(column(mean, step) for step in pair) / 2 for pair in BESIDE_PX]
+        self.products = (
+            (h**2 + beside**2) / 2 - field.rounding_variance,
+            h * beside,
+            (h * after + column(high, -1) * beside) / 2,
+        )
+        sides = [(column(mean, pair[0]) + column(mean, pair[1])) / 2 for pair in BESIDE_PX]
         self.beside = (sides[0] + sides[1]) / 2
         self.inside = (column(mean, 0) + column(mean, 1)) / 2
         self.rest_squared = np.maximum.reduce([column(rest, step) ** 2 for step in (-1, 0, 1, 2)])
@@ -210,7 +216,7 @@ class _Look:
         return smooth
 
     def sums(self, noise: NoiseLine) -> np.ndarray:
-        """(bands, 2, 6): by weight and by weight times instrument, of 1, brightness, squares, and the three products."""
+        """(bands, 2, 6): by weight and by weight times instrument, of 1, brightness, squares, three products."""
         weight = self.smooth(noise) / noise.variance(self.beside) ** 2
         columns = (np.ones_like(weight), self.inside, self.squares, *self.products)
         rows = (weight, weight * self.beside)

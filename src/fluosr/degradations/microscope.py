@@ -170,7 +170,8 @@ class ScanningRanges:
         product = ends.pop("gain_times_excess_adu_per_e")
         # An F^2 below 1 is refused there; the division must get that far.
         ends["gain_adu_per_e"] = product / ends["excess_noise"] if ends["excess_noise"] > 0 else product
-        return ScanningMicroscope(**{name: getattr(self, name) for name in KNOWN}, **ends)
+        known: dict[str, Any] = {name: getattr(self, name) for name in KNOWN}
+        return ScanningMicroscope(**known, **ends)
 
     def draw(self, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """(count,) float32 of every number of ``CONTINUOUS``, on the generator's device.
