@@ -82,7 +82,7 @@ def jitter_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray) -> np.nd
     for difference in differences:
         top += _pairs_apart(looks[0] * difference, looks[1] * difference)
     bottom = len(differences) * _pairs_apart(looks[0] * slopes[1], looks[1] * slopes[0])
-    return np.stack([band_sums(top), band_sums(bottom)], axis=1)
+    return over_bands(np.stack([top, bottom], axis=1))
 
 
 def _clear_slope(mean: np.ndarray, variance: np.ndarray, frames: float) -> np.ndarray:

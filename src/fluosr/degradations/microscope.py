@@ -166,7 +166,7 @@ class ScanningRanges:
         Raises:
             UsageError: no microscope is so.
         """
-        ends = {name: value[which] for name, value in self.items()}
+        ends: dict[str, Any] = {name: value[which] for name, value in self.items()}
         product = ends.pop("gain_times_excess_adu_per_e")
         # An F^2 below 1 is refused there; the division must get that far.
         ends["gain_adu_per_e"] = product / ends["excess_noise"] if ends["excess_noise"] > 0 else product
