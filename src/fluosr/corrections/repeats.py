@@ -13,7 +13,7 @@ from fluosr.corrections.drift import LARGE_RANGE_PX, estimate_drift
 from fluosr.errors import AcquisitionError
 
 MAXIMUM_SAMPLES = 4 * 10**7  # pixel values kept: 160 MB
-SMALLEST_SIDE_PX = 32
+SMALLEST_SIDE_PX = 24
 BORDER_PX = 6  # columns at either end that are not used: an amplifier begins each line from what came before
 LEAST_USABLE = 0.2  # of the pixels
 FLOOR_SHARE = 0.01  # of a pixel's frames at zero, from which on its noise is cut off

@@ -34,6 +34,7 @@ from fluosr.corrections.scan_result import (
     ScanCalibration,
     delay_px,
     measured,
+    odd_noise,
     offset_words,
     root,
     time_constant,
@@ -91,6 +92,7 @@ def calibrate_repeats(
         return min(max(found, -LARGEST_MEMORY), LARGEST_MEMORY)
 
     lag = jackknife(memory, count)
+    warnings += odd_noise(lag)
     kept = lag.value  # not cut at 0: what is not there must not come out as a little
     told = direction_from(grouped([direction_sums(seen, noise, z, kept) for seen, z in each]))
     both_ways, even_return, direction = _direction(told, lag, bidirectional)

@@ -93,7 +93,9 @@ def offset_and_read_noise(
         return known, root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * offset_adu, count))
     highest = dark_adu + 3 * dark_error_adu  # the darkest of many squares is darker than it would be without noise
     no_noise = jackknife(lambda chosen: -line(chosen)[1] / line(chosen)[0], count)
-    offset = Interval(dark_adu, min(no_noise.low, dark_adu), highest)
+    # Where even the darkest pixels are below it, the line is not straight down to there, by so much.
+    bent = max(no_noise.value - dark_adu, 0.0)
+    offset = Interval(dark_adu, min(no_noise.low, dark_adu) - bent, highest + bent)
     read = root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * dark_adu, count))
-    most = root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * highest, count))
+    most = root(jackknife(lambda chosen: line(chosen)[1] + line(chosen)[0] * offset.high, count))
     return offset, Interval(read.value, 0.0, max(read.high, most.high))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fluosr.corrections.scan_moments import DERIVATIVE_REACH, Moments, NoiseLine, band_sums, derivative
+from fluosr.corrections.scan_moments import DERIVATIVE_REACH, Moments, NoiseLine, band_sums, derivative, over_bands
 
 JITTER_APART_PX = 2 * DERIVATIVE_REACH  # pixels further apart share neither noise nor slope, only the line's shift
 LARGEST_PHASE_PX = 4.0

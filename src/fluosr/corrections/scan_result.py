@@ -104,6 +104,16 @@ def delay_px(memory: float) -> float:
     return memory / (1.0 - memory)
 
 
+def odd_noise(memory: Interval) -> list[str]:
+    """A warning where neighbours along the lines share less than nothing."""
+    if memory.high >= 0:
+        return []
+    return [
+        f"The noise of neighbours along the lines is opposite (correlation {memory}): the frames were sharpened, "
+        "filtered or compressed. The lag was taken to be none; gain and read noise are those of raw frames only."
+    ]
+
+
 def time_constant(memory: Interval) -> Interval:
     """tau = -1 / ln r, pixels; 0 for r <= 0."""
     return Interval(*(0.0 if r <= 0 else -1.0 / math.log(min(r, LARGEST_MEMORY)) for r in _ends(memory)))

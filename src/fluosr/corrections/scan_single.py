@@ -17,6 +17,7 @@ from fluosr.corrections.scan_result import (
     ScanCalibration,
     delay_px,
     measured,
+    odd_noise,
     offset_words,
     root,
     time_constant,
@@ -87,6 +88,7 @@ def calibrate_single(
     gain = widened(jackknife(lambda chosen: line(chosen)[0], count), line(every, coarse)[0])
     if not gain.value > 0:
         raise AcquisitionError(NO_GROWTH)
+    warnings += odd_noise(lag)
     both_ways = True if bidirectional is None else bidirectional
     parity = 1 if both_ways else None
     kept = lag.value
