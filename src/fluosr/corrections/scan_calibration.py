@@ -13,6 +13,7 @@ from fluosr.corrections.scan_lines import (
     Direction,
     direction_from,
     direction_sums,
+    displacement,
     find_phase,
     jitter_sums,
     lag_sums,
@@ -31,8 +32,10 @@ from fluosr.corrections.scan_moments import (
 from fluosr.corrections.scan_result import (
     LARGEST_MEMORY,
     NO_GROWTH,
+    ONE_WAY,
     ScanCalibration,
     delay_px,
+    looks_one_way,
     measured,
     odd_noise,
     offset_words,
@@ -95,10 +98,12 @@ def calibrate_repeats(
     warnings += odd_noise(lag)
     kept = lag.value  # not cut at 0: what is not there must not come out as a little
     told = direction_from(grouped([direction_sums(seen, noise, z, kept) for seen, z in each]))
-    both_ways, even_return, direction = _direction(told, lag, bidirectional)
+    weights = [seen.repeats.usable / noise.variance(z) for seen, z in each]
+    shown = displacement([seen.mean for seen in moments], weights)
+    both_ways, even_return, direction = _direction(told, lag, shown, bidirectional)
     parity = (0 if even_return else 1) if both_ways else None
     plain = [without_lag(seen.mean, kept, parity) for seen in moments]
-    phase, steps = find_phase(plain, [seen.repeats.usable / noise.variance(z) for seen, z in each])
+    phase, steps = find_phase(plain, weights)
     lines = grouped([line_sums(seen, noise, kept, parity) for seen in moments])
     phases = grouped([over_bands(lines_of) for lines_of in steps])
 
@@ -136,7 +141,7 @@ def calibrate_repeats(
             else (Interval(0.0, 0.0, 0.0), "none in a scan that goes one way")
         ),
         "jitter_px": (root(jackknife(jitter_variance, count)), f"shift common to a line of one frame; {by}"),
-        "lag_px": (time_constant(lag), f"noise shared along the lines and not across; {by}"),
+        "lag_px": (time_constant(lag), f"r = {lag.value:.3g}, the noise shared along the lines and not across; {by}"),
     }
     return ScanCalibration(
         values={name: measured(name, *value) for name, value in found.items()},
@@ -172,9 +177,11 @@ def _check_contrast(moments: list[Moments], smooth: list[np.ndarray]) -> None:
         )
 
 
-def _direction(told: Direction, lag: Interval, given: bool | None) -> tuple[bool, bool, str]:
+def _direction(told: Direction, lag: Interval, shown: Interval, given: bool | None) -> tuple[bool, bool, str]:
     """(bidirectional, even lines return, in words)."""
     seen = lag.low > 0 and told.sure
+    if given is None and not seen and looks_one_way(lag, shown):
+        return False, False, ONE_WAY
     even_return = seen and told.bidirectional and told.even_lines_return
     both_ways = (told.bidirectional if seen else True) if given is None else given
     even_return = even_return and both_ways

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fluosr.corrections.scan_moments import DERIVATIVE_REACH, Moments, NoiseLine, band_sums, derivative, over_bands
+from fluosr.corrections.intervals import Interval, jackknife
+from fluosr.corrections.scan_moments import (
+    DERIVATIVE_REACH,
+    Moments,
+    NoiseLine,
+    band_sums,
+    derivative,
+    grouped,
+    over_bands,
+)
 
 JITTER_APART_PX = 2 * DERIVATIVE_REACH  # pixels further apart share neither noise nor slope, only the line's shift
 LARGEST_PHASE_PX = 4.0
@@ -200,7 +209,19 @@ def find_phase(means: list[np.ndarray], weights: list[np.ndarray]) -> tuple[floa
     return phase, [sums * np.array([1.0, scale]) for sums in found]
 
 
-def aligned(image: np.ndarray, phase: float) -> np.ndarray:
+def displacement(means: list[np.ndarray], weights: list[np.ndarray]) -> Interval:
+    """d of mean frames as they are, with its interval; see :func:`find_phase`."""
+    phase, steps = find_phase(means, weights)
+    groups = grouped([over_bands(step) for step in steps])
+
+    def displaced(chosen: np.ndarray) -> float:
+        top, bottom = groups[chosen].sum(0)
+        return phase + float(top / max(bottom, 1e-300))
+
+    return jackknife(displaced, len(groups))
+
+
+def _aligned(image: np.ndarray, phase: float) -> np.ndarray:
     """Even lines moved to the left by d, odd ones to the right: by cubic splines, all lines blurred alike."""
     from scipy.ndimage import shift
 
@@ -212,7 +233,7 @@ def aligned(image: np.ndarray, phase: float) -> np.ndarray:
 
 def _against_neighbours(image: np.ndarray, phase: float) -> tuple[np.ndarray, np.ndarray]:
     """(Y - 2, X) each line less the mean of its neighbours; and what the three have in common."""
-    lines = aligned(image, phase)
+    lines = _aligned(image, phase)
     beside = (lines[:-2] + lines[2:]) / 2
     return lines[1:-1] - beside, (lines[1:-1] + beside) / 2
 

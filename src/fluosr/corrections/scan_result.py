@@ -99,6 +99,20 @@ def offset_words(offset_adu: float | None) -> str:
     return "the darkest pixels, taken to be without light; down to where the read noise would be none"
 
 
+ONE_WAY = "one way (assumed: the lag displaces no lines against each other)"
+
+
+def looks_one_way(lag: Interval, shown: Interval) -> bool:
+    """Whether even and odd lines lie so well in line that a lag in both directions would have shown.
+
+    Args:
+        lag: r.
+        shown: half the displacement of even against odd lines, pixels, lag not undone.
+    """
+    reach = (shown.high - shown.low) / 2
+    return lag.low > 0 and shown.holds(0.0) and delay_px(lag.low) > reach
+
+
 def delay_px(memory: float) -> float:
     """By how much a lag moves an image along the scan: r / (1 - r)."""
     return memory / (1.0 - memory)

@@ -9,13 +9,15 @@ import numpy as np
 from fluosr.corrections.intervals import Interval, jackknife
 from fluosr.corrections.repeats import Repeats
 from fluosr.corrections.scan_gain import darkest, offset_and_read_noise
-from fluosr.corrections.scan_lines import find_phase, without_lag
+from fluosr.corrections.scan_lines import displacement, find_phase, without_lag
 from fluosr.corrections.scan_moments import NoiseLine, band_sums, grouped, over_bands
 from fluosr.corrections.scan_result import (
     LARGEST_MEMORY,
     NO_GROWTH,
+    ONE_WAY,
     ScanCalibration,
     delay_px,
+    looks_one_way,
     measured,
     odd_noise,
     offset_words,
@@ -89,14 +91,15 @@ def calibrate_single(
     if not gain.value > 0:
         raise AcquisitionError(NO_GROWTH)
     warnings += odd_noise(lag)
-    both_ways = True if bidirectional is None else bidirectional
-    parity = 1 if both_ways else None
-    kept = lag.value
-    plain = [without_lag(field.frames[0].astype(np.float64), kept, parity) for field in fields]
+    images = [field.frames[0].astype(np.float64) for field in fields]
     weights = [
         field.usable / noise.variance(gaussian_filter(image, AROUND_PX))
-        for field, image in zip(fields, plain, strict=True)
+        for field, image in zip(fields, images, strict=True)
     ]
+    one_way = bidirectional is None and looks_one_way(lag, displacement(images, weights))
+    both_ways = not one_way if bidirectional is None else bidirectional
+    kept = lag.value
+    plain = [without_lag(image, kept, 1 if both_ways else None) for image in images]
     phase, steps = find_phase(plain, weights)
     phases = grouped([over_bands(step) for step in steps])
 
@@ -120,14 +123,18 @@ def calibrate_single(
             else (Interval(0.0, 0.0, 0.0), "none in a scan that goes one way")
         ),
         "jitter_px": (Interval(0.0, 0.0, _most_jitter(steps)), NOTHING_KNOWN),
-        "lag_px": (time_constant(lag), f"what neighbours along the lines share of the noise; {by}"),
+        "lag_px": (
+            time_constant(lag),
+            f"r = {lag.value:.3g}, what neighbours along the lines share of the noise; {by}",
+        ),
     }
     ways = "bidirectional, odd lines return" if both_ways else "one way"
+    how = "assumed: one frame does not tell" if bidirectional is None else "given"
     return ScanCalibration(
         values={name: measured(name, *value) for name, value in found.items()},
         bidirectional=both_ways,
         even_lines_return=False,
-        direction=f"{ways} ({'assumed: one frame does not tell' if bidirectional is None else 'given'})",
+        direction=ONE_WAY if one_way else f"{ways} ({how})",
         brightest_adu=max(float(np.percentile(field.frames[0], 99.9)) for field in fields) - offset.value,
         fields=tuple(field.name for field in fields),
         frames=len(fields),
