@@ -57,9 +57,9 @@ def open_repeats(source: FrameSource | np.ndarray, name: str, *, ceiling_adu: fl
     Raises:
         AcquisitionError: too small, NaN, constant, one image repeated, saturated, or cut off at zero.
     """
-    frames = ArrayFrames(np.asarray(source)) if isinstance(source, np.ndarray) else source
-    if len(frames.shape) != 3:
-        raise AcquisitionError(f"{name}: repeats are (T, Y, X), got shape {tuple(frames.shape)}.")
+    if len(source.shape) != 3:
+        raise AcquisitionError(f"{name}: repeats are (T, Y, X), got shape {tuple(source.shape)}.")
+    frames = ArrayFrames(source) if isinstance(source, np.ndarray) else source
     _, height, width = frames.shape
     if min(height, width) < SMALLEST_SIDE_PX:
         raise AcquisitionError(

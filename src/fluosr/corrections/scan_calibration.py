@@ -99,8 +99,11 @@ def calibrate_repeats(
     kept = lag.value  # not cut at 0: what is not there must not come out as a little
     told = direction_from(grouped([direction_sums(seen, noise, z, kept) for seen, z in each]))
     weights = [seen.repeats.usable / noise.variance(z) for seen, z in each]
-    shown = displacement([seen.mean for seen in moments], weights)
-    both_ways, even_return, direction = _direction(told, lag, shown, bidirectional)
+    both_ways, even_return, direction = _direction(told, lag, bidirectional)
+    if bidirectional is None and lag.low > 0 and not told.sure:
+        shown = displacement([seen.mean for seen in moments], weights)
+        if looks_one_way(lag, shown):
+            both_ways, even_return, direction = False, False, ONE_WAY
     parity = (0 if even_return else 1) if both_ways else None
     plain = [without_lag(seen.mean, kept, parity) for seen in moments]
     phase, steps = find_phase(plain, weights)
@@ -177,11 +180,9 @@ def _check_contrast(moments: list[Moments], smooth: list[np.ndarray]) -> None:
         )
 
 
-def _direction(told: Direction, lag: Interval, shown: Interval, given: bool | None) -> tuple[bool, bool, str]:
+def _direction(told: Direction, lag: Interval, given: bool | None) -> tuple[bool, bool, str]:
     """(bidirectional, even lines return, in words)."""
     seen = lag.low > 0 and told.sure
-    if given is None and not seen and looks_one_way(lag, shown):
-        return False, False, ONE_WAY
     even_return = seen and told.bidirectional and told.even_lines_return
     both_ways = (told.bidirectional if seen else True) if given is None else given
     even_return = even_return and both_ways

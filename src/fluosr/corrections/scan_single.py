@@ -96,7 +96,7 @@ def calibrate_single(
         field.usable / noise.variance(gaussian_filter(image, AROUND_PX))
         for field, image in zip(fields, images, strict=True)
     ]
-    one_way = bidirectional is None and looks_one_way(lag, displacement(images, weights))
+    one_way = bidirectional is None and lag.low > 0 and looks_one_way(lag, displacement(images, weights))
     both_ways = not one_way if bidirectional is None else bidirectional
     kept = lag.value
     plain = [without_lag(image, kept, 1 if both_ways else None) for image in images]
