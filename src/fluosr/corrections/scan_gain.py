@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +11,8 @@ from fluosr.corrections.scan_lines import turned, without_lag
 from fluosr.corrections.scan_moments import Moments, NoiseLine, band_sums, derivative, neighbours_mean
 from fluosr.corrections.scan_result import root
 
-OUTLIER = 10.0  # standard errors of a pixel's variance
+OUTLIER = 12.0  # standard errors of a pixel's variance
+FOURTH = 3.0  # fourth cumulant of the shot noise over (g F^2)^2 Var: (2 F^2 - 1) (3 F^2 - 2) / F^4, here F^2 = 2
 DARK_PERCENT = 1.0
 DARK_SIDE_PX = 5  # of the squares whose mean brightness is looked at
 
@@ -31,9 +31,13 @@ def line_sums(moments: Moments, noise: NoiseLine, memory: float, return_parity: 
     first, second = (turned(derivative(without_lag(half, *lag)), return_parity) for half in moments.halves)
     beside = neighbours_mean(without_lag(moments.mean, *lag))
     instrument = turned(beside, return_parity)[:, 1:]
-    model = turned(noise.doubt(beside), return_parity)[:, 1:] * (1 + memory) / (1 - memory)
+    unlagged = (1 + memory) / (1 - memory)
+    model = turned(noise.doubt(beside), return_parity)[:, 1:] * unlagged
     found = (variance[:, 1:] - 2 * memory * before + memory**2 * variance[:, :-1]) / (1 - memory) ** 2
-    spread = model * math.sqrt(2.0 / (len(moments.residuals) - 1))
+    # Few photons are no normal noise: a pixel's variance scatters by its fourth cumulant too, and a cut that did not
+    # allow for it would take photons for outliers where it is dark.
+    frames, photon = len(moments.residuals), noise.slope * unlagged
+    spread = np.sqrt(2.0 * model**2 / (frames - 1) + FOURTH * photon**2 * model / frames)
     kept = usable[:, 1:] & usable[:, :-1] & (np.abs(found - model) < OUTLIER * spread)
     weight = kept / model**2
     columns = (
