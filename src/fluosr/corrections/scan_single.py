@@ -20,7 +20,6 @@ from fluosr.corrections.scan_result import (
     looks_one_way,
     measured,
     odd_noise,
-    offset_words,
     root,
     time_constant,
 )
@@ -109,13 +108,14 @@ def calibrate_single(
 
     dark = min(darkest(image, field.usable) for image, field in zip(plain, fields, strict=True))
     dark_error = math.sqrt(max(line(every)[1] + line(every)[0] * dark, 1e-12)) / 5
-    offset, read = offset_and_read_noise(line, count, dark, dark_error, offset_adu)
+    darkness = offset_and_read_noise(line, count, dark, dark_error, offset_adu=offset_adu)
+    offset, read = darkness.offset_adu, darkness.read_noise_adu
     read = widened(read, root(_at(line(every, coarse), offset.value)).value)
     read = Interval(read.value, max(read.low, 0.0), read.high)
     by = f"jackknife over {count} groups of lines"
     found = {
         "gain_times_excess_adu_per_e": (gain, f"slope of local variance against brightness; {by}"),
-        "offset_adu": (offset, offset_words(offset_adu)),
+        "offset_adu": (offset, darkness.how),
         "read_noise_adu": (read, f"local variance at the offset, before the lag; {by}"),
         "phase_px": (
             (jackknife(displaced, count), f"even and odd lines made alike, lag undone; {by}")
