@@ -94,11 +94,20 @@ def test_many_fields_are_left_out_one_by_one():
     assert found.values["gain_times_excess_adu_per_e"].interval.holds(26.0)
 
 
-def test_offset_and_read_noise_are_not_told_apart_and_it_is_said():
-    found = calibrated(0, 12)
+def test_two_repeats_do_not_tell_offset_and_read_noise_apart_and_it_is_said():
+    found = calibrated(0, 2)
     offset, read = found.values["offset_adu"], found.values["read_noise_adu"]
     assert offset.interval.low < 100.0 < offset.interval.high and read.interval.low == 0.0
     assert "darkest" in offset.how
+
+
+def test_more_of_them_do_by_the_third_moment():
+    found = calibrated(0, 16, side=96).values
+    offset, read = found["offset_adu"], found["read_noise_adu"]
+    assert "third moment" in offset.how
+    assert offset.interval.holds(100.0) and offset.interval.high - offset.interval.low < 5.0
+    # The darkest pixels hold half a photon, 11 ADU, and more.
+    assert offset.interval.high < 106.0 and read.interval.holds(12.0) and read.interval.low > 6.0
     known = calibrated(0, 12, offset=100.0).values
     assert known["offset_adu"].how == "given" and known["read_noise_adu"].interval.low > 8.0
 
