@@ -15,7 +15,7 @@ def sums_of(columns, instrument):
 
 
 def exact():
-    """Along a line: light, m'^2, and the three cumulants of y_n = r y_{n-1} + (1 - r) x_n, computed one after the other."""
+    """Along a line: light, m'^2, and the three cumulants of y_n = r y_{n-1} + (1 - r) x_n, pixel by pixel."""
     light = 3 + 2 * np.sin(np.arange(200) / 7)
     slope2 = 50 * np.cos(np.arange(200) / 5) ** 2
     mean = OFFSET + GAIN * light
