@@ -139,9 +139,9 @@ def band_sums(image: np.ndarray) -> np.ndarray:
     return over_bands(image.sum(1))
 
 
-def over_bands(lines: np.ndarray) -> np.ndarray:
+def over_bands(lines: np.ndarray, band_lines: int = BAND_LINES) -> np.ndarray:
     """(Y, ...) sums of each line -> (bands, ...)."""
-    starts = np.arange(0, max(1, len(lines) // BAND_LINES) * BAND_LINES, BAND_LINES)
+    starts = np.arange(0, max(1, len(lines) // band_lines) * band_lines, band_lines)
     return np.add.reduceat(lines, starts)
 
 
