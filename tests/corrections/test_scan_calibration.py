@@ -147,3 +147,13 @@ def test_what_follows_from_r():
     lag = time_constant(Interval(np.exp(-2), -0.1, np.exp(-1)))
     assert (lag.value, lag.low, lag.high) == pytest.approx((0.5, 0.0, 1.0))
     assert root(Interval(-1.0, -2.0, 4.0)) == Interval(0.0, 0.0, 2.0)
+
+
+def test_the_movie_of_a_camera_shows_no_displaced_lines(shared_data):
+    import tifffile
+
+    frames = tifffile.imread(shared_data / "fluctuation" / "ncs_EB3_sCMOS_20f.tif")[:, :192, :192]
+    found = calibrate_repeats([open_repeats(frames, "EB3")], bidirectional=True).values
+    phase = found["phase_px"].interval
+    assert phase.holds(0.0) and phase.high - phase.low < 0.2
+    assert found["lag_px"].interval.high < 0.35  # r below .06
