@@ -94,11 +94,20 @@ def test_many_fields_are_left_out_one_by_one():
     assert found.values["gain_times_excess_adu_per_e"].interval.holds(26.0)
 
 
-def test_offset_and_read_noise_are_not_told_apart_and_it_is_said():
-    found = calibrated(0, 12)
+def test_two_repeats_do_not_tell_offset_and_read_noise_apart_and_it_is_said():
+    found = calibrated(0, 2)
     offset, read = found.values["offset_adu"], found.values["read_noise_adu"]
     assert offset.interval.low < 100.0 < offset.interval.high and read.interval.low == 0.0
     assert "darkest" in offset.how
+
+
+def test_more_of_them_do_by_the_third_moment():
+    found = calibrated(0, 16, side=96).values
+    offset, read = found["offset_adu"], found["read_noise_adu"]
+    assert "third moment" in offset.how
+    assert offset.interval.holds(100.0) and offset.interval.high - offset.interval.low < 5.0
+    # The darkest pixels hold half a photon, 11 ADU, and more.
+    assert offset.interval.high < 106.0 and read.interval.holds(12.0) and read.interval.low > 6.0
     known = calibrated(0, 12, offset=100.0).values
     assert known["offset_adu"].how == "given" and known["read_noise_adu"].interval.low > 8.0
 
@@ -138,3 +147,13 @@ def test_what_follows_from_r():
     lag = time_constant(Interval(np.exp(-2), -0.1, np.exp(-1)))
     assert (lag.value, lag.low, lag.high) == pytest.approx((0.5, 0.0, 1.0))
     assert root(Interval(-1.0, -2.0, 4.0)) == Interval(0.0, 0.0, 2.0)
+
+
+def test_the_movie_of_a_camera_shows_no_displaced_lines(shared_data):
+    import tifffile
+
+    frames = tifffile.imread(shared_data / "fluctuation" / "ncs_EB3_sCMOS_20f.tif")[:, :192, :192]
+    found = calibrate_repeats([open_repeats(frames, "EB3")], bidirectional=True).values
+    phase = found["phase_px"].interval
+    assert phase.holds(0.0) and phase.high - phase.low < 0.2
+    assert found["lag_px"].interval.high < 0.35  # r below .06

@@ -56,6 +56,9 @@ def test_moments_are_those_of_a_plain_loop():
     assert np.allclose(found.variance, (d**2).mean(0) - 1 / 12, rtol=1e-4)
     assert np.allclose(found.along, (d[..., 1:] * d[..., :-1]).mean(0), rtol=1e-3, atol=1e-2)
     assert np.allclose(found.across, (d[:, 1:] * d[:, :-1]).mean(0), rtol=1e-3, atol=1e-2)
+    third, half = (e**3).mean(0) * 25 / 12, (e[..., :-1] ** 2 * e[..., 1:]).mean(0) * 25 / 12
+    assert np.allclose(found.third, third, rtol=1e-3, atol=1.0)
+    assert np.allclose(found.third_along[0], half, rtol=1e-3, atol=1.0)
     # What all pixels share in a frame, in proportion to their brightness, is taken off.
     assert np.abs(e[:, found.repeats.usable].mean(1)).max() < 0.01
 

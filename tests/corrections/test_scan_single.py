@@ -6,6 +6,7 @@ from fluosr.corrections.intervals import Interval
 from fluosr.corrections.repeats import open_repeats
 from fluosr.corrections.scan_calibration import calibrate_repeats
 from fluosr.corrections.scan_single import COARSE, FINE, calibrate_single, widened
+from fluosr.errors import AcquisitionError
 from tests.confocal import CAMERA, CONFOCAL, repeats, truth
 
 SIDE = 128
@@ -33,6 +34,24 @@ def test_intervals_are_wider_than_those_of_repeats():
     for name in ("gain_times_excess_adu_per_e", "read_noise_adu", "phase_px", "lag_px"):
         ours, theirs = (found.values[name].interval for found in (alone, many))
         assert ours.high - ours.low > 1.5 * (theirs.high - theirs.low), name
+
+
+def test_a_frame_too_small_or_too_spoilt_is_refused():
+    with pytest.raises(AcquisitionError, match="at least 64 x 64"):
+        calibrate_single([open_repeats(repeats(0, 1, side=48), "small.tif")])
+    frame = repeats(0, 1, side=SIDE)
+    frame[:, ::3, ::9] = 4095
+    with pytest.raises(AcquisitionError, match="hardly any pixels"):
+        calibrate_single([open_repeats(frame, "spoilt.tif")])
+
+
+def test_eight_frames_are_left_out_one_by_one():
+    fields = [open_repeats(repeats(seed, 1, side=64), f"{seed}.tif") for seed in range(8)]
+    found = calibrate_single(fields, offset_adu=100.0)
+    assert "8 groups of fields" in found.values["phase_px"].how and found.way == "single frames"
+    for name, value in truth(CONFOCAL).items():
+        interval = found.values[name].interval
+        assert interval.low - 0.5 * abs(value) <= value <= interval.high + 0.5 * abs(value), name
 
 
 def test_jitter_has_an_upper_end_alone():

@@ -12,7 +12,7 @@ from fluosr.corrections.camera_estimate import ROUNDING_VARIANCE, pair_statistic
 from fluosr.corrections.drift import LARGE_RANGE_PX, estimate_drift
 from fluosr.errors import AcquisitionError
 
-MAXIMUM_SAMPLES = 4 * 10**7  # pixel values kept: 160 MB
+MAXIMUM_SAMPLES = 2 * 10**7  # pixel values kept, a few times over, 80 MB each
 SMALLEST_SIDE_PX = 24
 BORDER_PX = 6  # columns at either end that are not used: an amplifier begins each line from what came before
 LEAST_USABLE = 0.2  # of the pixels

@@ -8,7 +8,7 @@ import numpy as np
 
 from fluosr.corrections.intervals import Interval, jackknife
 from fluosr.corrections.repeats import Repeats, check_still
-from fluosr.corrections.scan_gain import darkest, line_from, line_sums, offset_and_read_noise
+from fluosr.corrections.scan_gain import darkest, line_from, line_sums, offset_and_read_noise, offset_from, third_sums
 from fluosr.corrections.scan_lines import (
     Direction,
     direction_from,
@@ -38,7 +38,6 @@ from fluosr.corrections.scan_result import (
     looks_one_way,
     measured,
     odd_noise,
-    offset_words,
     root,
     time_constant,
 )
@@ -108,10 +107,14 @@ def calibrate_repeats(
     plain = [without_lag(seen.mean, kept, parity) for seen in moments]
     phase, steps = find_phase(plain, weights)
     lines = grouped([line_sums(seen, noise, kept, parity) for seen in moments])
+    thirds = grouped([third_sums(seen, noise, kept, parity) for seen in moments])
     phases = grouped([over_bands(lines_of) for lines_of in steps])
 
     def line(chosen: np.ndarray) -> tuple[float, float]:
         return line_from(lines[chosen].sum(0), memory(chosen), jitter_variance(chosen))
+
+    def no_light(chosen: np.ndarray) -> float:
+        return offset_from(thirds[chosen].sum(0), memory(chosen), jitter_variance(chosen), line(chosen)[0])
 
     def displaced(chosen: np.ndarray) -> float:
         top, bottom = phases[chosen].sum(0)
@@ -126,7 +129,7 @@ def calibrate_repeats(
     if offset_adu is not None and offset_adu > max(float(seen.mean.max()) for seen in moments):
         raise UsageError(f"the offset of {offset_adu:g} ADU lies above all light: check --offset.")
     dark_error = math.sqrt(noise.variance(np.array([dark]))[0] / min(len(f.frames) for f in fields)) / 5
-    offset, read = offset_and_read_noise(line, count, dark, dark_error, offset_adu)
+    darkness = offset_and_read_noise(line, count, dark, dark_error, offset_adu=offset_adu, no_light=no_light)
     shift = jackknife(displaced, count)
     if not both_ways and not shift.holds(0.0):
         warnings.append(
@@ -136,8 +139,8 @@ def calibrate_repeats(
     by = f"jackknife over {count} groups of {'fields' if len(fields) >= MANY_FIELDS else 'lines'}"
     found = {
         "gain_times_excess_adu_per_e": (gain, f"slope of variance against mean, lag undone; {by}"),
-        "offset_adu": (offset, offset_words(offset_adu)),
-        "read_noise_adu": (read, f"variance at the offset, before the lag; {by}"),
+        "offset_adu": (darkness.offset_adu, darkness.how),
+        "read_noise_adu": (darkness.read_noise_adu, f"variance at the offset, before the lag; {by}"),
         "phase_px": (
             (shift, f"even and odd lines of the mean made alike, lag undone; {by}")
             if both_ways
@@ -151,7 +154,7 @@ def calibrate_repeats(
         bidirectional=both_ways,
         even_lines_return=even_return,
         direction=direction,
-        brightest_adu=max(float(np.percentile(seen.mean, 99.9)) for seen in moments) - offset.value,
+        brightest_adu=max(float(np.percentile(seen.mean, 99.9)) for seen in moments) - darkness.offset_adu.value,
         fields=tuple(field.name for field in fields),
         frames=sum(len(field.frames) for field in fields),
         way="repeats",

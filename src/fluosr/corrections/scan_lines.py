@@ -124,9 +124,7 @@ def direction_sums(moments: Moments, noise: NoiseLine, smooth: np.ndarray, memor
     pair = usable[:, 1:] & usable[:, :-1]
     middle = (model[:, 1:] + model[:, :-1]) / 2
     fall = model[:, :-1] - model[:, 1:]
-    # Of two frames one differs from the mean as the other does, with the other sign: they have no third moment.
-    skewed = pair if len(moments.residuals) > 2 else np.zeros_like(pair)
-    skew = np.where(skewed, moments.skew_along / middle**1.5, 0.0)
+    skew = np.where(pair, (moments.third_along[0] - moments.third_along[1]) / middle**1.5, 0.0)
     slope = np.where(pair, fall * (moments.along - memory * middle) / middle**2, 0.0)
     parity = np.arange(len(usable)) % 2
     return np.stack(

@@ -92,13 +92,6 @@ def measured(name: str, interval: Interval, how: str) -> Measured:
     return Measured(interval, UNITS[name], how)
 
 
-def offset_words(offset_adu: float | None) -> str:
-    """How the offset is known."""
-    if offset_adu is not None:
-        return "given"
-    return "the darkest pixels, taken to be without light; down to where the read noise would be none"
-
-
 ONE_WAY = "one way (assumed: the lag displaces no lines against each other)"
 
 

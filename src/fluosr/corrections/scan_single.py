@@ -10,7 +10,7 @@ from fluosr.corrections.intervals import Interval, jackknife
 from fluosr.corrections.repeats import Repeats
 from fluosr.corrections.scan_gain import darkest, offset_and_read_noise
 from fluosr.corrections.scan_lines import displacement, find_phase, without_lag
-from fluosr.corrections.scan_moments import NoiseLine, band_sums, grouped, over_bands
+from fluosr.corrections.scan_moments import BAND_LINES, MANY_FIELDS, NoiseLine, grouped, over_bands
 from fluosr.corrections.scan_result import (
     LARGEST_MEMORY,
     NO_GROWTH,
@@ -20,7 +20,6 @@ from fluosr.corrections.scan_result import (
     looks_one_way,
     measured,
     odd_noise,
-    offset_words,
     root,
     time_constant,
 )
@@ -36,6 +35,13 @@ SMOOTHING = (1.0, 1.5)  # lines of one parity, pixels: of the image that tells w
 AROUND_PX = 2.0  # smoothing of the brightness by which lines are weighed
 LARGEST_REST = 0.02  # square of that, over the noise's variance
 LEAST_SMOOTH, SMOOTH_SHARE = 0.05, 0.2
+SINGLE_BAND = 2 * BAND_LINES  # differences over six lines of one parity reach over eleven
+SMALLEST_SINGLE_PX = 64
+LEAST_PLACES = 500
+TOO_SPOILT = (
+    "hardly any pixels have none beside them that is saturated or cut off at zero, and one frame tells its noise only "
+    "where they have none: give repeats, or frames with less light and a higher offset."
+)
 MEDIAN_OF_SQUARE = 0.4549  # of a standard normal variable's square
 NOTHING_KNOWN = "one frame does not tell; no larger than lines differ from their neighbours"
 
@@ -64,14 +70,20 @@ def calibrate_single(
     from scipy.ndimage import gaussian_filter
 
     warnings = [warning for field in fields for warning in field.warnings]
-    looks = [[_Look(field, kernel, parity) for field in fields for parity in (0, 1)] for kernel in (FINE, COARSE)]
-    noise = _noise(looks[0])
-    share = float(np.mean([look.smooth(noise).mean() for look in looks[0]]))
+    _check_size(fields)
+    looks = [[[_Look(field, kernel, parity) for parity in (0, 1)] for field in fields] for kernel in (FINE, COARSE)]
+    every_look = [look for both in looks[0] for look in both]
+    if sum(int(look.usable.sum()) for look in every_look) < LEAST_PLACES:
+        raise AcquisitionError(TOO_SPOILT)
+    noise = _noise(every_look)
+    share = float(np.mean([look.smooth(noise).mean() for look in every_look]))
     if share < LEAST_SMOOTH:
         warnings.append(
             f"Only {share:.1%} of the pixels lie where the sample is smooth: gain and read noise may come out too high."
         )
-    fine, coarse = (grouped([look.sums(noise) for look in each]) for each in looks)
+    fine, coarse = (
+        grouped([over_bands(both[0].sums(noise) + both[1].sums(noise), SINGLE_BAND) for both in each]) for each in looks
+    )
     count = len(fine)
 
     def memory(chosen: np.ndarray, sums: np.ndarray = fine) -> float:
@@ -101,7 +113,7 @@ def calibrate_single(
     kept = lag.value
     plain = [without_lag(image, kept, 1 if both_ways else None) for image in images]
     phase, steps = find_phase(plain, weights)
-    phases = grouped([over_bands(step) for step in steps])
+    phases = grouped([over_bands(step, SINGLE_BAND) for step in steps])
 
     def displaced(chosen: np.ndarray) -> float:
         top, bottom = phases[chosen].sum(0)
@@ -109,13 +121,14 @@ def calibrate_single(
 
     dark = min(darkest(image, field.usable) for image, field in zip(plain, fields, strict=True))
     dark_error = math.sqrt(max(line(every)[1] + line(every)[0] * dark, 1e-12)) / 5
-    offset, read = offset_and_read_noise(line, count, dark, dark_error, offset_adu)
+    darkness = offset_and_read_noise(line, count, dark, dark_error, offset_adu=offset_adu)
+    offset, read = darkness.offset_adu, darkness.read_noise_adu
     read = widened(read, root(_at(line(every, coarse), offset.value)).value)
     read = Interval(read.value, max(read.low, 0.0), read.high)
-    by = f"jackknife over {count} groups of lines"
+    by = f"jackknife over {count} groups of {'fields' if len(fields) >= MANY_FIELDS else 'lines'}"
     found = {
         "gain_times_excess_adu_per_e": (gain, f"slope of local variance against brightness; {by}"),
-        "offset_adu": (offset, offset_words(offset_adu)),
+        "offset_adu": (offset, darkness.how),
         "read_noise_adu": (read, f"local variance at the offset, before the lag; {by}"),
         "phase_px": (
             (jackknife(displaced, count), f"even and odd lines made alike, lag undone; {by}")
@@ -142,6 +155,16 @@ def calibrate_single(
         bits=max(field.bits for field in fields),
         warnings=tuple(warnings),
     )
+
+
+def _check_size(fields: list[Repeats]) -> None:
+    for field in fields:
+        height, width = field.frames.shape[1:]
+        if min(height, width) < SMALLEST_SINGLE_PX:
+            raise AcquisitionError(
+                f"{field.name}: one frame of {height} x {width} pixels is too little to calibrate on: give repeats, or "
+                f"a frame of at least {SMALLEST_SINGLE_PX} x {SMALLEST_SINGLE_PX}."
+            )
 
 
 def widened(interval: Interval, other: float) -> Interval:
@@ -184,6 +207,7 @@ class _Look:
     def __init__(self, field: Repeats, kernel: np.ndarray, parity: int) -> None:
         from scipy.ndimage import gaussian_filter
 
+        self.parity, self.n_lines = parity, field.frames.shape[1]
         image = field.frames[0, parity::2].astype(np.float64)
         sample = gaussian_filter(image, SMOOTHING, mode="nearest")
         left, right = BESIDE_PX
@@ -225,8 +249,12 @@ class _Look:
         return smooth
 
     def sums(self, noise: NoiseLine) -> np.ndarray:
-        """(bands, 2, 6): by weight and by weight times instrument, of 1, brightness, squares, three products."""
+        """(Y, 2, 6) of each line: by weight and by weight times instrument, of 1, brightness, squares, products."""
         weight = self.smooth(noise) / noise.variance(self.beside) ** 2
         columns = (np.ones_like(weight), self.inside, self.squares, *self.products)
         rows = (weight, weight * self.beside)
-        return np.stack([np.stack([band_sums(row * value) for value in columns], 1) for row in rows], axis=1)
+        lines = np.zeros((self.n_lines, 2, len(columns)))
+        # A difference over six lines of one parity is put down to the third of them.
+        at = slice(self.parity + LINES - 2, self.parity + LINES - 2 + 2 * len(weight), 2)
+        lines[at] = np.stack([np.stack([(row * value).sum(1) for value in columns], 1) for row in rows], axis=1)
+        return lines
