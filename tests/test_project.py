@@ -58,7 +58,7 @@ DOORS = ("__init__", "__main__")  # they open onto the whole house
 
 # With the CPU build of torch their import fails, or they pull gigabytes.
 FORBIDDEN = ("torchvision", "deepinv", "basicsr", "pyiqa", "piq", "lpips", "timm", "spandrel", "lightning")
-HEAVY = ("torch", "scipy", "matplotlib", "numba", "tifffile", "imagecodecs", "h5py", "torchmetrics")
+HEAVY = ("torch", "scipy", "matplotlib", "numba", "tifffile", "imagecodecs", "h5py")
 
 
 def requirements(*groups: str) -> list[Requirement]:

@@ -23,7 +23,6 @@ NEEDED = (
     "rich",
     "safetensors",
     "matplotlib",
-    "torchmetrics",
 )
 OPTIONAL = {"h5py": "Picasso's files"}
 GIB = 2**30
