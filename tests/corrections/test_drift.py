@@ -120,6 +120,14 @@ def test_in_a_tiny_field_nothing_is_seen_and_nothing_invented(side, path):
     assert (drift.standard_error == SEARCH_PX).all() and "too little structure" in drift.warnings()[0]
 
 
+@pytest.mark.parametrize("side", [9, 10, 11, 12])
+def test_in_a_small_field_at_rest_no_drift_is_invented(side):
+    """So few pixels err together that they do not tell how far off a block may be."""
+    for seed in range(12):
+        drift = found(dots(np.zeros((BLOCKS, 2)), side=side, count=5, seed=seed))
+        assert not drift.significant and not drift.shifts.any()
+
+
 def test_two_blocks_are_enough():
     drift = found(dots(np.array([[0.0, 0.0], [0.5, -0.7]]), photons=300.0))
     assert drift.shifts[1] - drift.shifts[0] == pytest.approx((0.5, -0.7), abs=0.03)

@@ -114,6 +114,10 @@ def estimate_drift(
     if count < 2 or blocks.std() == 0 or good.sum() < 16:
         return _at_rest(weights)
     stack = _prepare(blocks, weights, good, fwhm_px)
+    inner = stack.good[stack.rim + 1 : -stack.rim - 1, stack.rim + 1 : -stack.rim - 1]
+    # Fewer pixels than half of what errs together do not tell how far off a block may be.
+    if inner.sum() < math.pi * stack.correlation**2:
+        return _at_rest(weights)
     shifts = _centred(_search(stack), weights)
     fit = _Fit.start(stack)
     for _ in range(iterations):

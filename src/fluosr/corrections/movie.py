@@ -217,9 +217,9 @@ def _drift(statistics: MovieStatistics, fwhm_px: float, used: np.ndarray, warnin
     drift = estimate_drift(
         statistics.block_means(), statistics.counts.sum(0), fwhm_px=fwhm_px, pixel_weight=used.astype(float)
     )
+    warnings += drift.warnings()
     if not drift.significant:
         return None
-    warnings += drift.warnings()
     warnings.append(f"The sample drifts by {drift.rms_px:.2f} pixels rms; frames were shifted back.")
     return drift
 

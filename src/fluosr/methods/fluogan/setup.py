@@ -320,9 +320,9 @@ def _drift_groups(
         statistics.block_means(), statistics.counts.sum(0), fwhm_px=fwhm_px, pixel_weight=used.astype(float)
     )
     notes["drift_px"] = drift.shifts.round(3).tolist()
+    warnings += drift.warnings()
     if not drift.significant:
         return np.zeros(blocks, int), [(0.0, 0.0)]
-    warnings += drift.warnings()
     labels, shifts = group(drift)
     if drift.range_px > LARGEST_DRIFT_PX:
         warnings.append(
