@@ -367,7 +367,9 @@ def speed() -> dict[str, Any]:
             torch.nn.functional.conv2d(spread, kernel, padding=side // 2)
 
     own_s, dense_s = cpu_seconds(own) / steps, cpu_seconds(dense)
-    everything = Pair("isbi", seen(physics, isbi(), lambda expected: expected), np.zeros(0))
+    random = np.random.default_rng(2)
+    noisy = seen(physics, isbi(), lambda expected: expected + random.normal(0.0, ISBI_NOISE, expected.shape))
+    everything = Pair("isbi", noisy, np.zeros(0))
 
     def movie() -> None:
         molecules(images_of(network, everything), network.detection_photons)
