@@ -104,7 +104,7 @@ def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
     }
     assert len(stored["fields"]) == 3 and "FID (fluosr-random-conv)" in stored["of_all_pictures"]["zero-shot"]
     text = (workplace / "shots" / "few-shot.md").read_text()
-    assert "Means over 3 fields" in text and "| all pairs | 12 |" in text
+    assert "Means over 3 fields" in text and "FID rises as pictures grow fewer" in text and "| all pairs | 12 |" in text
     assert (workplace / "shots" / "few-shot.png").stat().st_size > 1000
     for options, said in (
         (["--pairs", "2,x"], "neither"),
