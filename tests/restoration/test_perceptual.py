@@ -78,10 +78,14 @@ def test_weights_that_are_not_vgg_are_refused(tmp_path: Path) -> None:
         load_perceptual(path)
 
 
-def test_a_loss_that_is_named_but_not_given_is_no_silence() -> None:
+def test_a_training_knows_its_loss_by_its_weights_and_not_by_name_alone() -> None:
     fields = [field(number) for number in range(3)]
     given = RestorationTraining(network="span", gan_iterations=1, perceptual=Path("vgg.safetensors"), patch=8)
     with pytest.raises(UsageError, match="needs both"):
         lesson_of(fields, 2, given)
+    weights = weights_of_vgg()
+    changed = {**weights, "features.2.bias": weights["features.2.bias"] + 1}
+    facts = [lesson_of(fields, 2, given, perceptual=PerceptualLoss(w, "")).facts for w in (weights, weights, changed)]
+    assert facts[0] == facts[1] != facts[2]
     with pytest.raises(ValidationError, match="gan_iterations is 0"):
         RestorationTraining(perceptual=Path("vgg.safetensors"))

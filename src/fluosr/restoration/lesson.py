@@ -120,6 +120,7 @@ def lesson_of(
         "scale": scale,
         "start": None if start is None else start.fingerprint,
         "degradation": dict(degradation or {}),
+        "perceptual": None if perceptual is None else perceptual.fingerprint,
         "fields": {field.name: _fingerprint(field) for field in fields},
         "validation": {field.name: _fingerprint(field) for field in validation},
     }
