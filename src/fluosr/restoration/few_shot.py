@@ -78,8 +78,8 @@ def few_shot(
 ) -> Iterator[Shot]:
     """Baselines, the base as it is, then the base trained on: a row as soon as it is done.
 
-    Every training begins with the base and has the same length, validation fields and seed; the pairs of a smaller
-    count are not always among those of a larger.
+    Every training begins with the base and has the same steps at the most, validation fields and seed; the pairs of a
+    smaller count are not always among those of a larger.
 
     Args:
         base: a restorer of another kind of sample.
