@@ -95,6 +95,20 @@ def test_images_of_one_draw_share_what_they_must_and_no_more():
     for seed in range(4):
         one, two = two_stage(twins, 2, generator(seed), images_per_draw=2)
         assert not torch.equal(one, two)
+    kernels = KernelParameters(sigma_px=(0.7, 0.7), probabilities=(1, 0, 0, 0, 0, 0), sinc_probability=0.0)
+    resized_alone = TwoStageParameters(
+        first=StageParameters(kernels=kernels, **SILENT),
+        second=replace(SECOND_STAGE, kernels=kernels, blur_probability=1.0, **SILENT),
+        final_sinc_probability=0.0,
+    )
+    apart = []
+    for seed in range(4):
+        (one, two), (other, another) = (
+            two_stage(twins, 2, generator(seed), resized_alone, images_per_draw=count) for count in (2, 1)
+        )
+        assert float((one - two).abs().max()) <= 2 / 255  # noise of a millionth may turn a grey level
+        apart.append(float((other - another).abs().max()))
+    assert max(apart) > 4 / 255
 
 
 @pytest.mark.parametrize("antialias", [True, False])

@@ -53,6 +53,25 @@ def test_pairs_are_checked_by_name(tmp_path: Path) -> None:
         read_split(tmp_path / "pairs", paired=True, factor=4)
 
 
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [(np.full((48, 48), 7, np.uint16), "bad: the good image is constant"), (np.full((48, 48), np.nan), "bad.*finite")],
+)
+def test_good_images_alone_are_checked_by_name(tmp_path: Path, image: np.ndarray, said: str) -> None:
+    tifffile.imwrite(tmp_path / "fine.tif", field(1).high)
+    tifffile.imwrite(tmp_path / "bad.tif", image)
+    with pytest.raises(UsageError, match=said):
+        read_split(tmp_path, paired=False, factor=2)
+
+
+def test_clipped_good_images_are_said_and_all_are_float32(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "clipped.tif", field(1).high.clip(max=float(np.quantile(field(1).high, 0.9))))
+    tifffile.imwrite(tmp_path / "whole.tif", field(2).high.astype(np.uint16))
+    learnt, _, (said,) = read_split(tmp_path, paired=False, factor=2)
+    assert said.startswith("clipped: 10 % of the pixels of the good image")
+    assert [one.high.dtype for one in learnt] == [np.float32] * 2
+
+
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match="is not a folder"):
         read_fields(tmp_path / "absent", paired=False)

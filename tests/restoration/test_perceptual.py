@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 
-from fluosr.errors import ModelError
+from fluosr.errors import ModelError, UsageError
 from fluosr.networks.vgg import CHANNELS, VGG19, layer_places
+from fluosr.restoration.lesson import lesson_of
+from fluosr.restoration.parameters import RestorationTraining
 from fluosr.restoration.perceptual import WEIGHTS, PerceptualLoss, load_perceptual
+from tests.restoration.fields_at_hand import field
 
 
 def weights_of_vgg() -> dict[str, torch.Tensor]:
@@ -72,3 +76,16 @@ def test_weights_that_are_not_vgg_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04 a pickle")
     with pytest.raises(ModelError, match="not a safetensors"):
         load_perceptual(path)
+
+
+def test_a_training_knows_its_loss_by_its_weights_and_not_by_name_alone() -> None:
+    fields = [field(number) for number in range(3)]
+    given = RestorationTraining(network="span", gan_iterations=1, perceptual=Path("vgg.safetensors"), patch=8)
+    with pytest.raises(UsageError, match="needs both"):
+        lesson_of(fields, 2, given)
+    weights = weights_of_vgg()
+    changed = {**weights, "features.2.bias": weights["features.2.bias"] + 1}
+    facts = [lesson_of(fields, 2, given, perceptual=PerceptualLoss(w, "")).facts for w in (weights, weights, changed)]
+    assert facts[0] == facts[1] != facts[2]
+    with pytest.raises(ValidationError, match="gan_iterations is 0"):
+        RestorationTraining(perceptual=Path("vgg.safetensors"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from fluosr.errors import UsageError
 from fluosr.restoration.scale import GreyScale, block_mean, on_scale_of
@@ -42,6 +43,15 @@ def test_a_pair_comes_onto_the_scale_of_its_frames() -> None:
     high = field(1).high
     low = 3.0 * block_mean(high, 2) + 100.0
     np.testing.assert_allclose(on_scale_of(high, low, 2), 3.0 * high + 100.0, rtol=1e-5)
+
+
+def test_a_blurrier_fast_image_is_not_taken_for_a_dimmer_one() -> None:
+    high = field(4, side=192).high
+    lines = gaussian_filter(block_mean(high, 2), 0.5, mode="nearest")
+    for parity, shift in ((0, 1), (1, -1)):  # return lines out of place
+        lines[parity::2] = np.roll(lines[parity::2], shift, axis=1)
+    found = on_scale_of(high, 3.0 * lines + 100.0, 2)
+    assert np.ptp(found) / np.ptp(high) == pytest.approx(3.0, rel=0.04)
 
 
 def test_what_does_not_belong_together_is_said() -> None:

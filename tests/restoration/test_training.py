@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from fluosr.restoration.fields import Field
 from fluosr.restoration.lesson import STAGE, lesson_of
 from fluosr.restoration.losses import discriminator_loss, restorer_loss
 from fluosr.restoration.parameters import RestorationTraining
+from fluosr.restoration.scale import GreyScale, on_scale_of
 from fluosr.restoration.training import ERROR_STAGE, GAN_STAGE, Training
 from tests.restoration.fields_at_hand import field, halved
 
@@ -140,6 +142,31 @@ def test_patches_are_of_pairs_and_of_every_place() -> None:
     small = functional.avg_pool2d(high, 2)
     alike = torch.corrcoef(torch.stack([low.flatten(), small.flatten()]))[0, 1]
     assert alike > 0.5
+
+
+def test_each_frame_is_on_its_own_grey_scale_and_the_good_image_is_kept_once() -> None:
+    one = field(1, repeats=40)
+    assert one.low is not None
+    one.low[::2] *= 3.0
+    tracemalloc.start()
+    examples = PairedExamples([one], 2)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 1.5 * (one.low.nbytes + one.high.nbytes)
+    truth = on_scale_of(one.high, one.low.mean(0, dtype=float), 2)
+    wholes = [(frame, GreyScale.of(frame)) for frame in one.low]
+    for seed in range(4):
+        ((low, high),) = examples.whole(torch.Generator().manual_seed(seed))
+        (scale,) = [s for frame, s in wholes if np.allclose(s.apply(frame), low[0, 0], atol=1e-5)]
+        np.testing.assert_allclose(high[0, 0], scale.apply(truth), atol=1e-5)
+        patch, fine = examples.draw(1, 8, torch.Generator().manual_seed(seed))
+        places = np.lib.stride_tricks.sliding_window_view(
+            np.stack([s.apply(frame) for frame, s in wholes]), (8, 8), axis=(1, 2)
+        )
+        (found,) = np.argwhere(np.abs(places - patch[0, 0].numpy()).max((-2, -1)) < 1e-5)
+        number, y, x = found
+        wanted = wholes[number][1].apply(truth)[2 * y : 2 * y + 16, 2 * x : 2 * x + 16]
+        np.testing.assert_allclose(fine[0, 0], wanted, atol=1e-5)
 
 
 def test_degraded_fields_are_drawn_anew_each_time() -> None:

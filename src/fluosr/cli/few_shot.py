@@ -14,7 +14,7 @@ from fluosr.errors import UsageError
 from fluosr.progress import ProgressBar
 from fluosr.restoration.parameters import RestorationTraining
 
-FIXED = ("arm", "network", "blocks", "features")  # what the base decides
+FIXED = ("arm", "network", "blocks", "features", "validation_share")  # what the base and the folders decide
 ALL = "all"
 
 
@@ -52,12 +52,14 @@ def few_shot(
     from fluosr.restoration.few_shot import few_shot as rows_of
     from fluosr.restoration.judging import distances, table_of
     from fluosr.restoration.model import restorer_from
+    from fluosr.restoration.perceptual import load_perceptual
 
     counts = _counts(pairs)
     model = restorer_from(base)
     known = model.knowledge
     given = {name: value for name, value in options.items() if value is not None}
     parameters = built("few-shot", RestorationTraining, {**given, "arm": "paired", "network": known.network})
+    perceptual = None if parameters.perceptual is None else load_perceptual(parameters.perceptual)
     splits, warnings = read_test_split(source, factor=known.scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
@@ -70,7 +72,7 @@ def few_shot(
             run.device = choose_device(device)
             return run
 
-        for shot in rows_of(model, *splits, counts, parameters, seed=seed, run_of=run_of):
+        for shot in rows_of(model, *splits, counts, parameters, perceptual=perceptual, seed=seed, run_of=run_of):
             shots.append(shot)
             more[shot.name] = distances(shot.pictures, splits[2], RandomConvolutions(), np.random.default_rng(seed))
             figures = ", ".join(f"{name} {values.mean():.4g}" for name, values in shot.scores.metrics.items())

@@ -154,7 +154,7 @@ def calibrate_repeats(
         bidirectional=both_ways,
         even_lines_return=even_return,
         direction=direction,
-        brightest_adu=max(float(np.percentile(seen.mean, 99.9)) for seen in moments) - darkness.offset_adu.value,
+        brightest_adu=float(np.mean([np.percentile(seen.mean, 99.9) for seen in moments])) - darkness.offset_adu.value,
         fields=tuple(field.name for field in fields),
         frames=sum(len(field.frames) for field in fields),
         way="repeats",

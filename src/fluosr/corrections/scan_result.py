@@ -46,7 +46,8 @@ class ScanCalibration:
         values: by name, those of ``UNITS``.
         bidirectional, even_lines_return: as in :class:`fluosr.degradations.microscope.ScanningMicroscope`.
         direction: how these two were found, in words.
-        brightest_adu: light of the brightest .1 % of the pixels, ADU above the offset, mean over the frames.
+        brightest_adu: light that .1 % of a field's pixels exceed in its mean frame, ADU above the offset; mean over the
+            fields.
         fields: names of the files.
         frames: of all fields.
         way: "repeats" or "single frame".

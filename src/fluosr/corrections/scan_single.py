@@ -148,7 +148,7 @@ def calibrate_single(
         bidirectional=both_ways,
         even_lines_return=False,
         direction=ONE_WAY if one_way else f"{ways} ({how})",
-        brightest_adu=max(float(np.percentile(field.frames[0], 99.9)) for field in fields) - offset.value,
+        brightest_adu=float(np.mean([np.percentile(field.frames[0], 99.9) for field in fields])) - offset.value,
         fields=tuple(field.name for field in fields),
         frames=len(fields),
         way="single frame" if len(fields) == 1 else "single frames",

@@ -9,7 +9,7 @@ import numpy as np
 from fluosr.errors import UsageError
 from fluosr.io.pairs import TRUTH, images_of, paired_files, stems
 from fluosr.restoration.fields import Field
-from fluosr.restoration.pairing import check_pair
+from fluosr.restoration.pairing import check_good, check_pair
 
 SPLITS = ("training", "validation")
 
@@ -27,7 +27,10 @@ def read_fields(folder: Path, *, paired: bool) -> list[Field]:
         UsageError: nothing there, one half of a pair is missing, or a good image that is a stack; says which.
     """
     if paired:
-        return [Field(name, _one(truth), images_of(movie)) for name, movie, truth in paired_files(folder)]
+        return [
+            Field(name, _one(truth), images_of(movie).astype(np.float32, copy=False))
+            for name, movie, truth in paired_files(folder)
+        ]
     every = stems(folder)
     truths = {stem.removesuffix(TRUTH): path for stem, path in every.items() if stem.endswith(TRUTH)}
     found = truths or every  # of a folder of pairs, the good images
@@ -37,7 +40,7 @@ def read_fields(folder: Path, *, paired: bool) -> list[Field]:
 
 
 def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field], list[Field], list[str]]:
-    """(to learn from, to validate on, what the user should know), each pair checked.
+    """(to learn from, to validate on, what the user should know), each pair or good image checked.
 
     Args:
         folder: as for :func:`read_fields`, or with two such folders ``training`` and ``validation``; without them
@@ -46,12 +49,13 @@ def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field],
         factor: s.
 
     Raises:
-        ImageReadError, UsageError: as for :func:`read_fields` and :func:`check_pair`.
+        ImageReadError, UsageError: as for :func:`read_fields`, and :func:`check_pair` or :func:`check_good`.
     """
     there = [folder / name for name in SPLITS]
     folders = there if all(path.is_dir() for path in there) else [folder]
     splits = [read_fields(path, paired=paired) for path in folders]
-    warnings = [said for fields in splits for field in fields if paired for said in check_pair(field, factor)]
+    every = [field for fields in splits for field in fields]
+    warnings = [said for one in every for said in (check_pair(one, factor) if paired else check_good(one))]
     return splits[0], splits[1] if len(splits) > 1 else [], warnings
 
 
@@ -78,4 +82,4 @@ def _one(path: Path) -> np.ndarray:
     images = images_of(path)
     if len(images) != 1:
         raise UsageError(f"{path} has {len(images)} images; the good image of a field is one.")
-    return images[0]
+    return images[0].astype(np.float32, copy=False)

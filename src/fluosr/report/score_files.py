@@ -49,6 +49,8 @@ def markdown(table: ScoreTable, pairs: Mapping[str, int | None], more: Mapping[s
         rows.append([method, "" if count is None else str(count), *shown, *rest])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     note = f"Means over {len(table.fields)} fields, with 95 % intervals over fields (frames of a field are one)."
+    if any(name.startswith("FID") for name in others):
+        note += " FID rises as pictures grow fewer, and a mean of frames makes fewer: compare KID there."
     return "# Few-shot protocol\n\n" + note + "\n\n" + "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,9 @@ class Arm:
 
 
 def synthetic_arm(scale: int, parameters: TwoStageParameters) -> Degrade:
-    """The two-stage pipeline of Real-ESRGAN, on each image between its darkest and its brightest value.
+    """The two-stage pipeline of Real-ESRGAN, on each image between its darkest and its brightest values.
+
+    The darkest .5 % and the brightest .1 % of its pixels are cut there, in the good image too: 8 bits have such ends.
 
     Args:
         scale: s.

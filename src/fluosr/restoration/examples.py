@@ -42,28 +42,40 @@ class PairedExamples:
 
     def __init__(self, fields: Sequence[Field], factor: int, *, augment: bool = False) -> None:
         self.factor, self._augment = factor, augment
-        self._pairs: list[list[Pair]] = []
+        # Grey values, one good image for all frames of a field: they come onto a frame's own scale patch by patch.
+        self._fields: list[tuple[torch.Tensor, torch.Tensor, list[GreyScale]]] = []
         for field in fields:
             assert field.low is not None
             try:
                 truth = on_scale_of(field.high, field.low.mean(0, dtype=float), factor)
-                self._pairs.append([_scaled(frame, truth) for frame in field.low])
+                scales = [GreyScale.of(frame) for frame in field.low]
             except UsageError as error:
                 raise UsageError(f"{field.name}: {error}") from None
+            frames = torch.as_tensor(np.ascontiguousarray(field.low, np.float32))
+            self._fields.append((frames, torch.as_tensor(truth), scales))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> Pair:
         """See :class:`Examples`."""
         patches = []
         for _ in range(count):
-            frames = self._pairs[_integer(len(self._pairs), generator)]
-            pair = _cut(frames[_integer(len(frames), generator)], side, self.factor, generator)
-            patches.append(_turned(pair, generator) if self._augment else pair)
+            pair, scale = self._drawn(self._fields[_integer(len(self._fields), generator)], generator)
+            low, high = _cut(pair, side, self.factor, generator)
+            patch = scale.apply(low), scale.apply(high)
+            patches.append(_turned(patch, generator) if self._augment else patch)
         return _stacked(patches)
 
     def whole(self, generator: torch.Generator) -> list[Pair]:
         """See :class:`Examples`."""
-        chosen = [frames[_integer(len(frames), generator)] for frames in self._pairs]
-        return [(low[None, None], high[None, None]) for low, high in chosen]
+        chosen = [self._drawn(field, generator) for field in self._fields]
+        return [(scale.apply(low)[None, None], scale.apply(high)[None, None]) for (low, high), scale in chosen]
+
+    @staticmethod
+    def _drawn(
+        field: tuple[torch.Tensor, torch.Tensor, list[GreyScale]], generator: torch.Generator
+    ) -> tuple[Pair, GreyScale]:
+        frames, truth, scales = field
+        number = _integer(len(frames), generator)
+        return (frames[number], truth), scales[number]
 
 
 class DegradedExamples:
@@ -102,13 +114,8 @@ class DegradedExamples:
 
     def _degraded(self, image: torch.Tensor, generator: torch.Generator) -> Pair:
         low, high = self._degrade(image[None], generator)
-        return _scaled(low[0].numpy(), high[0].numpy())
-
-
-def _scaled(low: np.ndarray, high: np.ndarray) -> Pair:
-    scale = GreyScale.of(low)
-    seen, wanted = (np.ascontiguousarray(scale.apply(image), np.float32) for image in (low, high))
-    return torch.as_tensor(seen), torch.as_tensor(wanted)
+        scale = GreyScale.of(low[0].numpy())
+        return scale.apply(low[0]), scale.apply(high[0])
 
 
 def _cut(pair: Pair, side: int, factor: int, generator: torch.Generator) -> Pair:

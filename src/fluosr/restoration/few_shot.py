@@ -15,6 +15,7 @@ from fluosr.restoration.judging import enlarged_mean, judged, restored_by
 from fluosr.restoration.lesson import lesson_of
 from fluosr.restoration.model import TrainedRestorer
 from fluosr.restoration.parameters import RestorationTraining
+from fluosr.restoration.perceptual import PerceptualLoss
 
 ZERO_SHOT = "zero-shot"
 MEAN_OF = 4  # frames, of the baseline that has more light
@@ -71,13 +72,14 @@ def few_shot(
     counts: Sequence[int | None],
     parameters: RestorationTraining,
     *,
+    perceptual: PerceptualLoss | None = None,
     seed: int = 0,
     run_of: Callable[[str], Run] = lambda name: Run(),
 ) -> Iterator[Shot]:
     """Baselines, the base as it is, then the base trained on: a row as soon as it is done.
 
-    Every training begins with the base and has the same length, validation fields and seed; the pairs of a smaller
-    count are not always among those of a larger.
+    Every training begins with the base and has the same steps at the most, validation fields and seed; the pairs of a
+    smaller count are not always among those of a larger.
 
     Args:
         base: a restorer of another kind of sample.
@@ -86,6 +88,7 @@ def few_shot(
         test: that nothing is learnt from; all are judged on every one of their frames.
         counts: of pairs; None for all.
         parameters: of every training.
+        perceptual: a further loss of every training's second stage.
         seed: of draws and trainings.
         run_of: the run of the row of that name, with device and progress.
 
@@ -109,7 +112,8 @@ def few_shot(
         name = "all pairs" if wanted is None else f"{count} pairs"
         run = run_of(name)
         run.seed = seed
-        model = lesson_of(chosen, scale, parameters, validation=validation, start=base).learn(run).model
+        lesson = lesson_of(chosen, scale, parameters, validation=validation, start=base, perceptual=perceptual)
+        model = lesson.learn(run).model
         scores, pictures = judged(restored_by(model.network, run_of(name)), test)
         yield Shot(name, count, len(chosen), scores, pictures, model)
 

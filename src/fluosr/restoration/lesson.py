@@ -62,10 +62,12 @@ def lesson_of(
 
     Raises:
         UsageError: fields that leak or do not fit, no such network, another network or scale than the model to begin
-            with has, a patch larger than an image.
+            with has, a patch larger than an image, a perceptual loss that is named but not given.
     """
     if (parameters.arm == "paired") != (degrade is None):
         raise UsageError(f"the arm {parameters.arm!r} and what makes the bad images do not go together.")
+    if (parameters.perceptual is None) != (perceptual is None):
+        raise UsageError("a perceptual loss needs both: its weights, and the parameter that names their file.")
     refuse_leaks({"training": fields, "validation": validation})
     options = {"blocks": parameters.blocks, "features": parameters.features}
     given = {name: value for name, value in options.items() if value is not None}
@@ -118,6 +120,7 @@ def lesson_of(
         "scale": scale,
         "start": None if start is None else start.fingerprint,
         "degradation": dict(degradation or {}),
+        "perceptual": None if perceptual is None else perceptual.fingerprint,
         "fields": {field.name: _fingerprint(field) for field in fields},
         "validation": {field.name: _fingerprint(field) for field in validation},
     }

@@ -1,4 +1,4 @@
-"""Whether the fast and the good image of a field belong together: same place, same size, nothing clipped away."""
+"""Whether images can be learnt from: finite, not constant, not clipped; and whether those of a pair belong together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,22 @@ from fluosr.restoration.scale import block_mean
 CLEARLY = 6.0  # standard deviations of the correlation of two images that have nothing in common
 SHIFTED = 0.05  # how much better a shifted pair must correlate to count as shifted
 SATURATED = 0.02  # share of pixels at the highest value from which on an image counts as saturated
+
+
+def check_good(field: Field) -> list[str]:
+    """See that a field's good image can be learnt from.
+
+    Args:
+        field: with a good image.
+
+    Returns:
+        What the user should know, in plain words.
+
+    Raises:
+        UsageError: it is constant, or holds values that are not finite; says which field's.
+    """
+    _check_values(field.name, field.high, "the good image", "the good image")
+    return _clipped(field.name, field.high, "the good image")
 
 
 def check_pair(field: Field, factor: int) -> list[str]:
@@ -35,22 +51,27 @@ def check_pair(field: Field, factor: int) -> list[str]:
             f"{name}: the good image has {sides} pixels; with --scale {factor} and frames of {height} x {width} it "
             f"must have {factor * height} x {factor * width}."
         )
-    for words, image in (("the good image", field.high), ("a frame", field.low)):
-        if not np.isfinite(image).all():
-            raise UsageError(f"{name}: {words} holds values that are not finite.")
-    if np.ptp(field.high) == 0 or np.ptp(field.low) == 0:
-        words = "the good image" if np.ptp(field.high) == 0 else "every frame"
-        raise UsageError(f"{name}: {words} is constant; leave this field out.")
+    warnings = check_good(field)
+    _check_values(name, field.low, "a frame", "every frame")
     _check_place(field, factor)
-    warnings = []
-    for words, image in (("the good image", field.high), ("the frames", field.low)):
-        share = float((image == image.max()).mean())
-        if share > SATURATED:
-            warnings.append(
-                f"{name}: {100 * share:.0f} % of the pixels of {words} are at the highest value: where light was "
-                "clipped, nothing right can be learnt."
-            )
-    return warnings
+    return warnings + _clipped(name, field.low, "the frames")
+
+
+def _check_values(name: str, image: np.ndarray, one: str, every: str) -> None:
+    if not np.isfinite(image).all():
+        raise UsageError(f"{name}: {one} holds values that are not finite.")
+    if np.ptp(image) == 0:
+        raise UsageError(f"{name}: {every} is constant; leave this field out.")
+
+
+def _clipped(name: str, image: np.ndarray, words: str) -> list[str]:
+    share = float((image == image.max()).mean())
+    if share <= SATURATED:
+        return []
+    return [
+        f"{name}: {100 * share:.0f} % of the pixels of {words} are at the highest value: where light was clipped, "
+        "nothing right can be learnt."
+    ]
 
 
 def _check_place(field: Field, factor: int) -> None:

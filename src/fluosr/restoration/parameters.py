@@ -45,7 +45,9 @@ class RestorationTraining(MethodParameters):
     patience: int = Field(10, ge=1, le=100_000, description="looks without gain after which the first stage ends")
 
     @model_validator(mode="after")
-    def _sides(self) -> RestorationTraining:
+    def _fits(self) -> RestorationTraining:
         if self.gan_iterations and self.patch % 8:
             raise ValueError(f"patch: the discriminator needs a multiple of 8 pixels, got {self.patch}")
+        if self.perceptual is not None and not self.gan_iterations:
+            raise ValueError("perceptual: it is a loss of the second stage, and gan_iterations is 0")
         return self

@@ -6,6 +6,7 @@ be there in a cell, which is why it is off unless asked for.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -42,6 +43,14 @@ class PerceptualLoss(nn.Module):
             )
         self.network.load_state_dict({name: weights[name].float() for name in wanted})
         self.requires_grad_(False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights, so that a training does not go on with others."""
+        digest = hashlib.sha256()
+        for value in self.network.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def forward(self, restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Of (B, 1, Y, X) images; each pair is put on the truth's own range of grey values, 0 to 1."""

@@ -12,6 +12,9 @@ from fluosr.errors import UsageError
 
 Image = TypeVar("Image", np.ndarray, torch.Tensor)
 
+# Of the smoothing before a pair is compared: a fast scan is blurrier, which pixel by pixel would pass for less light.
+ALIKE_PX = 3.0
+
 
 @dataclass(frozen=True)
 class GreyScale:
@@ -62,7 +65,8 @@ def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
 def on_scale_of(high: np.ndarray, low: np.ndarray, factor: int) -> np.ndarray:
     """The good image on the scale of grey values of the fast one: a high + b, least squares over its block means.
 
-    Two recordings of one field differ in exposure, gain and offset; what is to be learnt is not that.
+    Two recordings of one field differ in exposure, gain and offset; what is to be learnt is not that. Both are smoothed
+    by a Gaussian of 3 pixels first, in which lines out of place, lag and noise no longer count.
 
     Args:
         high: (s Y, s X).
@@ -72,12 +76,14 @@ def on_scale_of(high: np.ndarray, low: np.ndarray, factor: int) -> np.ndarray:
     Raises:
         UsageError: the good image is constant, or the two have nothing in common.
     """
+    from scipy.ndimage import gaussian_filter
+
     small = block_mean(high, factor)
-    centred = small - small.mean()
-    power = float((centred**2).sum())
-    if power <= 0.0:
+    if float(np.ptp(small)) <= 0.0:
         raise UsageError("the good image is constant: nothing can be learnt from it.")
-    gain = float((centred * low).sum()) / power
+    seen, wide = (gaussian_filter(np.asarray(image, float), ALIKE_PX, mode="nearest") for image in (low, small))
+    centred = wide - wide.mean()
+    gain = float((centred * seen).sum()) / float((centred**2).sum())
     if gain <= 0.0:
         raise UsageError("the good image is dark where the fast one is bright: they do not show one field.")
-    return (gain * high + (float(low.mean()) - gain * float(small.mean()))).astype(np.float32)
+    return (gain * high + (float(seen.mean()) - gain * float(wide.mean()))).astype(np.float32)
