@@ -29,7 +29,7 @@ from fluosr.localisations import Localisations
 from fluosr.methods.base import Run
 from fluosr.methods.unfolded.matrices import grid_for, operator_for
 from fluosr.methods.unfolded.molecules import molecules_in
-from fluosr.methods.unfolded.network import UnfoldedGradient
+from fluosr.methods.unfolded.network import Architecture, UnfoldedGradient, Units
 from fluosr.methods.unfolded.pairs import Pair, examples_of
 from fluosr.methods.unfolded.physics import Physics
 from fluosr.methods.unfolded.training import train
@@ -52,6 +52,7 @@ ISBI_TEST = 40  # frames of the others, evenly
 BACKGROUNDS = {"2a": 0.0, "2b": 1.0, "2c": 20.0, "3": 5.0}
 ISBI_NOISE = 1.0  # standard deviation of 2a's Gaussian noise
 DENSITY_3 = 20  # active molecules of a frame of experiment 3
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.8)  # over the least that leaves an empty image
 SEMI_BLIND_SIGMA, SEMI_BLIND_GUESS = 2.5, 1.2  # fine pixels; of the truth, what training begins with
 PATTERNS, PATTERNS_TRAINED, PATTERN_FRAMES, PATTERN_NOISE = 30, 20, 500, 5.0
 
@@ -104,6 +105,7 @@ CELLS = (
     Cell("1", L2, paper=(0.3878, 0.4179, 0.4179, 0.4079, 35.76), more=LONG),
     Cell("speed", ""),
     Cell("light", ""),
+    Cell("empty", ""),
     Cell("2a", L2, paper=(0.1147, 0.2175, 0.2194, 0.1839, 34.27), more=SHORT),
     Cell("2b", L2, paper=(0.1057, 0.1205, 0.1211, 0.1158, 34.74), more=SHORT),
     Cell("2c", L2, paper=(0.0544, 0.0778, 0.0829, 0.0717, 34.36), more=SHORT),
@@ -262,6 +264,8 @@ def run(cell: Cell) -> dict[str, Any]:
         from unfolding_isbi_light import light_of_the_movie
 
         return light_of_the_movie(positions(), PIXEL_NM, ISBI_FWHM_NM)
+    if cell.experiment == "empty":
+        return {name: against_nothing(name) for name in ("2b", "2c")}
     if cell.experiment == "4":
         return semi_blind(cell)
     data = data_of(cell)
@@ -281,6 +285,25 @@ def run(cell: Cell) -> dict[str, Any]:
     told["pixels"] = jaccards(pixels(images, best), data.test.truth)
     told["molecules"] = jaccards(molecules(images, network.detection_photons), data.test.truth)
     return told | {"threshold": float(best), "psnr": mean_psnr(images, data.test.truth, cell.light * BRIGHTEST)}
+
+
+@torch.no_grad()
+def against_nothing(experiment: str) -> float:
+    """The least l2 loss over all penalties on the training frames, over that of empty images; even steps, K = 1000."""
+    data = data_of(Cell(experiment, L2))
+    physics, truth = data.physics, data.training.truth
+    frames = torch.as_tensor(data.training.frames, dtype=torch.float32)
+    background = torch.full((len(frames),), physics.background_photons or 0.0)
+    operator = operator_for(physics, grid_for(physics, (64, 64)), torch.ones((), dtype=torch.float64), torch.float32)
+    penalty = float(operator.adjoint(frames - background[:, None, None]).max())
+    units = Units(float(truth.max()), penalty, float(frames.mean()))
+    network = UnfoldedGradient(physics, Architecture(1000, 1e-3, 0.7), units)
+    network.steps.data.fill_(dict(SHORT)["first_step"])
+    losses = []
+    for sparsity in PENALTIES:
+        network.sparsity.data.fill_(sparsity)
+        losses.append(float(((network(frames, background).numpy() - truth) ** 2).sum()))
+    return min(losses) / float((truth**2).sum())
 
 
 def deep_storm(cell: Cell, data: Data) -> dict[str, Any]:
@@ -405,7 +428,7 @@ def _places(experiment: str, title: str, cells: dict[str, dict[str, Any]]) -> Ta
         title,
         ("loss", "data term", "what is counted", "J_0", "J_2", "J_4", "Avg", "PSNR, dB", "the paper's Avg (J_0 / J_2 / "
          "J_4), PSNR", "lambda", "tau", "K", "rounds", "training, CPU-s"),
-        _note(experiment),
+        _note(experiment) + _of_nothing(experiment, cells),
     )  # fmt: skip
     for cell in CELLS:
         found = cells.get(cell.key)
@@ -456,6 +479,16 @@ def _light(cells: dict[str, dict[str, Any]]) -> Table:
             table.rows.append([*shown, f"{average:.3f} ({j0:.3f} / {j2:.3f} / {j4:.3f})"])
     table.rows.sort(key=lambda row: (row[0], float(row[1])))
     return table
+
+
+def _of_nothing(experiment: str, cells: dict[str, dict[str, Any]]) -> str:
+    found = cells.get(Cell("empty", "").key)
+    if found is None or experiment not in found:
+        return ""
+    return (
+        f" l2 with least squares stays at a nearly empty image: whatever the penalty, its loss on the training frames "
+        f"is {found[experiment]:.3f} times that of empty images or more."
+    )
 
 
 def _own_light(cells: dict[str, dict[str, Any]]) -> str:
