@@ -46,10 +46,16 @@ def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field],
         factor: s.
 
     Raises:
-        ImageReadError, UsageError: as for :func:`read_fields` and :func:`check_pair`.
+        ImageReadError, UsageError: as for :func:`read_fields` and :func:`check_pair`; one of the two folders alone.
     """
-    there = [folder / name for name in SPLITS]
-    folders = there if all(path.is_dir() for path in there) else [folder]
+    there = [name for name in SPLITS if (folder / name).is_dir()]
+    if len(there) == 1:
+        (missing,) = set(SPLITS) - set(there)
+        raise UsageError(
+            f"{folder} has a folder {there[0]} and none called {missing}: a split of your own takes both; else name "
+            "the folder that holds the files themselves, and call none in it training or validation."
+        )
+    folders = [folder / name for name in there] or [folder]
     splits = [read_fields(path, paired=paired) for path in folders]
     warnings = [said for fields in splits for field in fields if paired for said in check_pair(field, factor)]
     return splits[0], splits[1] if len(splits) > 1 else [], warnings
