@@ -162,7 +162,7 @@ def write_movie(
 
 @contextmanager
 def images_to_fill(
-    path: StrPath, axes: str, sizes: Sequence[int], pixel_size_nm: float | None, name: str
+    path: StrPath, axes: str, sizes: Sequence[int], pixel_size_nm: float | None, name: str, software: str
 ) -> Iterator[np.ndarray]:
     """A float32 OME-TIFF on disk to write pixels into, never whole in memory; it gets its name when all is well.
 
@@ -172,6 +172,7 @@ def images_to_fill(
         sizes: of each.
         pixel_size_nm: nm; None where it is not known.
         name: the image's name, shown by viewers.
+        software: that makes it, for the tag of that name.
 
     Yields:
         An array of these sizes, a map of the file.
@@ -200,6 +201,7 @@ def images_to_fill(
             bigtiff=n_bytes > CLASSIC_BYTES,
             metadata=metadata,
             photometric="minisblack",
+            software=software,
             **options,
         )
         yield array

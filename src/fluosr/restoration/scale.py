@@ -31,7 +31,8 @@ class GreyScale:
         Raises:
             UsageError: the image is constant, or not finite.
         """
-        offset, spread = float(image.mean(dtype=float)), float(image.std(dtype=float))
+        with np.errstate(invalid="ignore"):  # of infinite values: said below
+            offset, spread = float(image.mean(dtype=float)), float(image.std(dtype=float))
         if not np.isfinite(spread):
             raise UsageError("the image holds values that are not finite.")
         if spread <= 1e-6 * max(abs(offset), 1e-30):
