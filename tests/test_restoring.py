@@ -13,6 +13,7 @@ import tifffile
 import torch
 
 from fluosr.errors import FluosrError, ModelError, OutputError, ReconstructionInterrupted, UsageError
+from fluosr.io.tiff import open_images
 from fluosr.learning import save_model
 from fluosr.methods.base import Run
 from fluosr.methods.trained_model import model_paths
@@ -55,13 +56,14 @@ def test_a_file_is_restored_as_its_array_is(tmp_path: Path, dtype: type) -> None
 
 def test_axes_stay_and_pixels_shrink(tmp_path: Path) -> None:
     stack = picture((3, 2, 16, 18)).astype(np.uint16)
-    facts = {"axes": "TCYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+    facts = {"axes": "TCYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "TimeIncrement": 2.5}
     tifffile.imwrite(tmp_path / "in.ome.tif", stack, ome=True, metadata=facts)
     made = restore_file(tmp_path / "in.ome.tif", model(), tmp_path / "out.ome.tif")
     assert made.axes == "TCYX" and made.sizes == (3, 2, 32, 36) and made.pixel_size_nm == pytest.approx(50.0)
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as tif:
         assert tif.series[0].axes == "TCYX" and 'PhysicalSizeX="0.05"' in (tif.ome_metadata or "")
         found = tif.asarray()
+    assert open_images(tmp_path / "out.ome.tif").frame_interval_s == 2.5
     one = stack[2, 1]
     np.testing.assert_array_equal(found[2, 1], restore(model().network, one, grey=GreyScale.of(one)))
 

@@ -91,7 +91,8 @@ def restore_file(
     model.network.to(choose_device(device))
     run, count = run or Run(), math.prod(sizes[:-2])
     new_nm = None if fine_nm is None else fine_nm / scale
-    with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name, SOFTWARE) as made:
+    interval_s = opened.frame_interval_s
+    with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name, SOFTWARE, interval_s) as made:
         planes = made.reshape(count, *shape[-2:])
         for number in range(count):
             (plane,) = opened.frames.read(slice(number, number + 1))
