@@ -64,6 +64,9 @@ def test_the_second_stage_is_logged(workplace: Path) -> None:
         (["--arm", "synthetic", "--calibration", "cal.json"], "no use for it"),
         (["--arm", "physics", "--pixel-size", "180", "--calibration", "pairs/simulation.json"], "no calibration"),
         (["--scale", "4"], "must have 256 x 256"),
+        (["--scale", "3"], "--scale 3: 1, 2 or 4"),
+        (["--pixel-size", "inf"], "must be positive"),
+        (["--pixel-size", "0.18"], "was 180 meant"),
         (["--network", "resnet"], "no restoration network"),
         (["--patch", "512"], "--patch 512"),
         (BAD_LOSS, "not a safetensors"),
@@ -115,3 +118,35 @@ def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
         assert told.code in (1, 2) and said in told.err
     told = run(workplace, "few-shot", "base", "pairs", "-o", "never", *small)
     assert told.code == 2 and "no folder training" in told.err
+
+
+def test_few_shot_says_what_cannot_be_before_it_computes(workplace: Path) -> None:
+    for name, fields, seed in (("training", "1", "40"), ("validation", "1", "50"), ("test", "2", "60")):
+        sizes = ["--height", "32", "--width", "32", "--repeats", "2", "--fields", fields, "--seed", seed]
+        assert run(workplace, "simulate", "confocal", "-o", f"early/{name}", *sizes).code == 0
+    assert run(workplace, "train", "restoration", "pairs", "-o", "early-base", "--iterations", "2", *TINY).code == 0
+    (workplace / "a-file").write_text("mine")
+    for options, said in ((["-o", "a-file"], "is a file"), (["-o", "never", "--pairs", "1,99"], "99 pairs")):
+        told = run(workplace, "few-shot", "early-base", "early", "--patch", "16", *options)
+        assert told.code in (1, 2) and said in told.err and not told.out
+    assert (workplace / "a-file").read_text() == "mine"
+    short = ["--patch", "16", "--batch", "2", "--iterations", "1"]
+    told = run(workplace, "few-shot", "early-base", "early", "--pairs", "1,1", "-o", "once", *short)
+    assert told.code == 0 and told.out.count("1 pairs:") == 1
+    (workplace / "early" / "test" / "mitochondria-0061.tif").unlink()
+    (workplace / "early" / "test" / "mitochondria-0061-truth.ome.tif").unlink()
+    told = run(workplace, "few-shot", "early-base", "early", "-o", "never", *short)
+    assert told.code == 2 and "two or more" in told.err and "test" in told.err and not told.out
+
+
+def test_what_cannot_be_simulated_leaves_nothing(tmp_path: Path) -> None:
+    small = ["--height", "16", "--width", "16", "--repeats", "2"]
+    for options, said in (
+        (["--structure", "cats"], "no structure"),
+        (["--phase", "1e9"], "reaches"),
+        (["--lag", "1e9"], "lag"),
+        (["--fields", "100000000"], "100000"),
+    ):
+        told = run(tmp_path, "simulate", "confocal", "-o", "never", *small, *options)
+        assert told.code == 2 and said in told.err
+        assert not list(tmp_path.rglob("*.json"))

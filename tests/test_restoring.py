@@ -13,6 +13,7 @@ import tifffile
 import torch
 
 from fluosr.errors import FluosrError, ModelError, OutputError, ReconstructionInterrupted, UsageError
+from fluosr.io.tiff import open_images
 from fluosr.learning import save_model
 from fluosr.methods.base import Run
 from fluosr.methods.trained_model import model_paths
@@ -55,13 +56,14 @@ def test_a_file_is_restored_as_its_array_is(tmp_path: Path, dtype: type) -> None
 
 def test_axes_stay_and_pixels_shrink(tmp_path: Path) -> None:
     stack = picture((3, 2, 16, 18)).astype(np.uint16)
-    facts = {"axes": "TCYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+    facts = {"axes": "TCYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "TimeIncrement": 2.5}
     tifffile.imwrite(tmp_path / "in.ome.tif", stack, ome=True, metadata=facts)
     made = restore_file(tmp_path / "in.ome.tif", model(), tmp_path / "out.ome.tif")
     assert made.axes == "TCYX" and made.sizes == (3, 2, 32, 36) and made.pixel_size_nm == pytest.approx(50.0)
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as tif:
         assert tif.series[0].axes == "TCYX" and 'PhysicalSizeX="0.05"' in (tif.ome_metadata or "")
         found = tif.asarray()
+    assert open_images(tmp_path / "out.ome.tif").frame_interval_s == 2.5
     one = stack[2, 1]
     np.testing.assert_array_equal(found[2, 1], restore(model().network, one, grey=GreyScale.of(one)))
 
@@ -84,6 +86,8 @@ def test_another_pixel_size_is_said(tmp_path: Path) -> None:
     [
         (np.full((9, 9), 5, np.uint16), "image 1 of 1.*constant"),
         (np.stack([picture((9, 9)), np.full((9, 9), np.nan)]).astype(np.float32), "image 2 of 2.*finite"),
+        (np.array([[np.inf, 1.0], [2.0, -np.inf]], np.float32), "image 1 of 1.*finite"),
+        (picture((9, 9)) > 20, "in.tif.*true or false"),
     ],
 )
 def test_what_cannot_be_restored_leaves_nothing(tmp_path: Path, image: np.ndarray, said: str) -> None:
@@ -99,6 +103,29 @@ def test_the_input_is_never_written_to(tmp_path: Path) -> None:
         restore_file(tmp_path / "in.tif", model(), tmp_path / "in.tif")
     with pytest.raises(UsageError, match=r"end in \.tif"):
         restore_file(tmp_path / "in.tif", model(), tmp_path / "out.png")
+
+
+def test_only_what_was_restored_is_replaced(tmp_path: Path) -> None:
+    for name in ("in.tif", "recorded.tif"):
+        tifffile.imwrite(tmp_path / name, picture().astype(np.uint16))
+    (tmp_path / "no-tiff.tif").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name in ("recorded.tif", "no-tiff.tif"):
+        with pytest.raises(OutputError, match="no restored image"):
+            restore_file(tmp_path / "in.tif", model(), tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
+    tifffile.imwrite(tmp_path / "in.tif", picture((30, 30)).astype(np.uint16))
+    restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
+    assert tifffile.imread(tmp_path / "out.tif").shape == (60, 60)
+
+
+@pytest.mark.parametrize("pixel_size_nm", [float("inf"), float("nan"), -5.0, 0.1])
+def test_a_pixel_size_that_cannot_be_is_refused(tmp_path: Path, pixel_size_nm: float) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", picture().astype(np.uint16))
+    with pytest.raises(UsageError, match="pixel"):
+        restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif", pixel_size_nm=pixel_size_nm)
+    assert not (tmp_path / "out.tif").exists()
 
 
 def test_what_is_stopped_leaves_nothing(tmp_path: Path) -> None:

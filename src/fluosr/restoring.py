@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fluosr.errors import OutputError, ReconstructionInterrupted, UsageError
+from fluosr.errors import ImageReadError, OutputError, ReconstructionInterrupted, UsageError
+from fluosr.io.damage import decoder_errors
+from fluosr.io.localisations import check_pixel_size
 from fluosr.io.tiff import open_images
 from fluosr.io.write import images_to_fill
 from fluosr.methods.base import Run, StopRequested
@@ -18,6 +20,7 @@ from fluosr.restoration.tiles import TILE_PX, restore
 
 ENDINGS = (".tif", ".tiff")
 OME_AXES = "TZC"  # that an OME-TIFF can call what lies before Y and X
+SOFTWARE = "fluosr restore"  # tag of what is restored: nothing else is replaced
 OTHER_PIXEL = 1.25  # ratio of pixel sizes from which on the model is told to be used on other images
 
 
@@ -56,7 +59,7 @@ def restore_file(
     Args:
         image: the file, of any size and bit depth; channels, planes and times are taken one after another.
         model: what restores.
-        output: the file to write; it may replace another result, never the input.
+        output: the file to write; it may replace an earlier restored image, never the input.
         pixel_size_nm: of the input, where the file does not say.
         tile_px: see :func:`fluosr.restoration.tiles.restore`.
         ensemble: likewise.
@@ -66,14 +69,20 @@ def restore_file(
     Raises:
         ImageReadError: not a TIFF of grey values, damaged, or cut short.
         UsageError: a constant image, or values that are not finite; says which.
-        OutputError: the output cannot be written, or is the input.
+        OutputError: the output cannot be written, is the input, or a file of another origin.
         ReconstructionInterrupted: stopped on request; nothing was written.
     """
     if not output.name.lower().endswith(ENDINGS):
         raise UsageError(f"--output {output}: restored images are TIFF; let the name end in .tif.")
     if output.exists() and output.samefile(image):
         raise OutputError(f"{output} is the image itself, which is never written to; choose another --output.")
+    if pixel_size_nm is not None:
+        check_pixel_size(pixel_size_nm)
     opened = open_images(image)
+    if output.exists() and not _restored_earlier(output):
+        raise OutputError(f"{output} is no restored image; choose another --output, or move it away.")
+    if opened.frames.dtype.kind == "b":
+        raise UsageError(f"{image} holds true or false, and no grey values: there is nothing to restore in it.")
     scale = model.knowledge.scale
     fine_nm = pixel_size_nm or opened.pixel_size_nm
     axes, sizes = _named_axes(image, opened.metadata["axes"], opened.metadata["sizes"])
@@ -82,7 +91,8 @@ def restore_file(
     model.network.to(choose_device(device))
     run, count = run or Run(), math.prod(sizes[:-2])
     new_nm = None if fine_nm is None else fine_nm / scale
-    with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name) as made:
+    interval_s = opened.frame_interval_s
+    with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name, SOFTWARE, interval_s) as made:
         planes = made.reshape(count, *shape[-2:])
         for number in range(count):
             (plane,) = opened.frames.read(slice(number, number + 1))
@@ -96,6 +106,16 @@ def restore_file(
             except StopRequested:
                 raise ReconstructionInterrupted(f"{output} was not written; {number} of {count} were done.") from None
     return Restored(output, axes, shape, new_nm, tuple(warnings))
+
+
+def _restored_earlier(path: Path) -> bool:
+    import tifffile
+
+    try:
+        with decoder_errors(path, "opened"), tifffile.TiffFile(path) as tif:
+            return bool(tif.pages.first.tags.valueof(305) == SOFTWARE)
+    except ImageReadError:
+        return False
 
 
 @dataclass

@@ -82,3 +82,32 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         read_fields(tmp_path, paired=False)
     with pytest.raises(UsageError, match="no partner"):
         read_fields(tmp_path, paired=True)
+
+
+def test_hidden_files_are_not_looked_at(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", range(2))
+    for name in ("._f0.tif", ".f9-truth.tif", ".DS_Store"):  # as a Mac leaves them on a stick
+        (tmp_path / "pairs" / name).write_bytes(b"no TIFF")
+    assert [f.name for f in read_fields(tmp_path / "pairs", paired=True)] == ["f0", "f1"]
+
+
+@pytest.mark.parametrize(("there", "missing"), [("training", "validation"), ("validation", "training")])
+def test_half_a_split_is_said(tmp_path: Path, there: str, missing: str) -> None:
+    write_pairs(tmp_path / there, range(1))
+    with pytest.raises(UsageError, match=f"has a folder {there} and none called {missing}"):
+        read_split(tmp_path, paired=True, factor=2)
+
+
+def test_advice_is_of_options_that_there_are(tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    write_pairs(folder, range(1))
+    frames = np.ones((2, 3, 24, 24), np.uint16)
+    tifffile.imwrite(folder / "f0.tif", frames, imagej=True, metadata={"axes": "TCYX"})
+    with pytest.raises(UsageError, match=r"f0\.tif has the axes TCYX") as raised:
+        read_fields(folder, paired=True)
+    assert "--" not in str(raised.value)
+    tifffile.imwrite(folder / "f0.tif", frames[:, 0], imagej=True, metadata={"axes": "TYX"})
+    (folder / "f0.tif").write_bytes((folder / "f0.tif").read_bytes()[:-1000])
+    with pytest.raises(ImageReadError, match="cut short") as told:
+        read_fields(folder, paired=True)
+    assert "--" not in str(told.value)

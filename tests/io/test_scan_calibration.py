@@ -12,7 +12,7 @@ import torch
 from fluosr.corrections.scan_result import UNITS
 from fluosr.degradations.confocal import RandomisedConfocal
 from fluosr.errors import ImageReadError, UsageError
-from fluosr.io.scan_calibration import calibrate_files, read_ranges, write_calibration
+from fluosr.io.scan_calibration import FORMAT, VERSION, calibrate_files, read_ranges, write_calibration
 from tests.commands import contents, fluosr
 from tests.confocal import repeats
 
@@ -141,8 +141,32 @@ def with_nan(folder):
 def test_bad_input_gets_words_and_loses_nothing(tmp_path, monkeypatch, make, arguments, words, code):
     make(tmp_path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "calibration.json").write_text("mine")
+    (tmp_path / "calibration.json").write_text(json.dumps({"format": FORMAT, "version": VERSION}))
     before = contents(tmp_path)
     ended = fluosr("calibrate", "f.tif", *arguments)
     assert ended.code == code and words in ended.err, ended
     assert contents(tmp_path) == before
+
+
+def test_nothing_but_an_earlier_calibration_is_replaced(tmp_path: Path, stored: Path) -> None:
+    path = tiff(tmp_path / "a.tif", repeats(0, 4))
+    (tmp_path / "link.tif").symlink_to(path)
+    (tmp_path / "model.json").write_text("{}")
+    tiff(tmp_path / "other.tif", repeats(1, 4))
+    (tmp_path / "folder").mkdir()
+    before = contents(tmp_path)
+    for file, output, code, said in (
+        ("link.tif", "a.tif", 2, "one of the files to read"),
+        ("folder/../a.tif", "a.tif", 2, "one of the files to read"),
+        ("a.tif", "other.tif", 1, "no calibration"),
+        ("a.tif", "model.json", 1, "no calibration"),
+        ("a.tif", "folder", 1, "is a folder"),
+    ):
+        told = fluosr("calibrate", tmp_path / file, "--output", tmp_path / output)
+        assert told.code == code and said in told.err and not told.out
+    told = fluosr("calibrate", path, "--output", "")
+    assert told.code == 1 and "is a folder" in told.err
+    assert contents(tmp_path) == before
+    (tmp_path / "earlier.json").write_bytes(stored.read_bytes())
+    told = fluosr("calibrate", path, "--output", tmp_path / "earlier.json")
+    assert told.code == 0 and (tmp_path / "earlier.json").read_bytes() != stored.read_bytes()

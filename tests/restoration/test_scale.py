@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,3 +62,13 @@ def test_what_does_not_belong_together_is_said() -> None:
         on_scale_of(high, -block_mean(high, 2), 2)
     with pytest.raises(UsageError, match="constant"):
         on_scale_of(np.ones((4, 4)), np.ones((2, 2)), 2)
+
+
+def test_large_images_are_not_copied_whole() -> None:
+    image = np.random.default_rng(0).normal(10.0, 3.0, (3000, 2000)).astype(np.float32)
+    tracemalloc.start()
+    scale = GreyScale.of(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < image.nbytes / 2
+    assert (scale.offset, scale.spread) == pytest.approx((image.mean(dtype=float), image.std(dtype=float)), rel=1e-12)

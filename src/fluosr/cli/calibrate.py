@@ -48,10 +48,9 @@ def calibrate(
     """
     if scan not in SCANS:
         raise UsageError(f"--scan {scan}: there are {', '.join(SCANS)}.")
-    if any(output.absolute() == path.absolute() for path in repeats):
-        raise UsageError(f"--output {output} is one of the files to read, which are never written to.")
-    from fluosr.io.scan_calibration import calibrate_files, write_calibration
+    from fluosr.io.scan_calibration import calibrate_files, check_place, write_calibration
 
+    check_place(output, repeats)
     found = calibrate_files(
         repeats,
         offset_adu=offset,

@@ -20,7 +20,7 @@ def confocal(
     structure: Annotated[
         str, typer.Option("--structure", help="mitochondria, membranes, nuclei, or multiphoton (deep, hazy)")
     ] = "mitochondria",
-    fields: Annotated[int, typer.Option("--fields", min=1, help="places of the sample")] = 4,
+    fields: Annotated[int, typer.Option("--fields", min=1, max=100_000, help="places of the sample")] = 4,
     repeats: Annotated[int, typer.Option("--repeats", min=2, help="fast frames of each field")] = 10,
     height: Annotated[int, typer.Option("--height", min=16, help="of the fast frames, pixels")] = 256,
     width: Annotated[int, typer.Option("--width", min=16, help="of the fast frames, pixels")] = 256,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +47,7 @@ def few_shot(
     import numpy as np
 
     from fluosr.io.fields import read_test_split
+    from fluosr.io.write import make_folder
     from fluosr.methods.base import Run
     from fluosr.pipeline import choose_device
     from fluosr.quality.features import RandomConvolutions
@@ -65,7 +68,8 @@ def few_shot(
         typer.echo(f"Warning: {warning}", err=True)
     model.network.to(choose_device(device))
     shots, more = [], {}
-    with ProgressBar() as bar:
+    make_folder(output)
+    with _removed_if_empty(output), ProgressBar() as bar:
 
         def run_of(name: str) -> Run:
             run = bar.run(name)
@@ -90,4 +94,14 @@ def _counts(text: str) -> list[int | None]:
                 f"--pairs {text}: a number of pairs is whole and positive, or {ALL!r}; {part!r} is neither."
             )
         found.append(None if part == ALL else int(part))
-    return found
+    return list(dict.fromkeys(found))
+
+
+@contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds what was there before
+            folder.rmdir()
+        raise

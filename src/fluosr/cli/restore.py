@@ -23,7 +23,7 @@ def restore(
         "restored.ome.tif"
     ),
     pixel_size: Annotated[
-        float | None, typer.Option("--pixel-size", help="of the image, nm (default: the file's)", min=1e-3)
+        float | None, typer.Option("--pixel-size", help="of the image, nm (default: the file's)")
     ] = None,
     tile: Annotated[int, typer.Option("--tile", min=16, help="side of a tile, pixels; bounds the memory")] = 256,
     ensemble: Annotated[

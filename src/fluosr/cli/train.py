@@ -12,6 +12,7 @@ import typer
 
 from fluosr.cli.app import train_app
 from fluosr.cli.options import Device, Seed, option, plain_kind, show_default, with_options
+from fluosr.errors import UsageError
 from fluosr.methods.base import MethodParameters, Parameters, build_parameters
 from fluosr.methods.deep_storm.parameters import DeepStormTraining
 from fluosr.methods.lesson import Lesson, Made
@@ -140,7 +141,7 @@ def restoration(
         Path | None, typer.Option("--calibration", help="of the physics arm: JSON that `fluosr calibrate` wrote")
     ] = None,
     pixel_size: Annotated[
-        float | None, typer.Option("--pixel-size", help="of the bad images, nm; the physics arm needs it", min=1e-3)
+        float | None, typer.Option("--pixel-size", help="of the bad images, nm; the physics arm needs it")
     ] = None,
     fwhm: Annotated[
         float | None,
@@ -154,12 +155,18 @@ def restoration(
     """Train a network for `fluosr restore`: from recorded pairs, or from good images and a model of the bad ones."""
     from fluosr.io.arms import chosen_arm
     from fluosr.io.fields import read_split
+    from fluosr.io.localisations import check_pixel_size
     from fluosr.io.write import write_lines
+    from fluosr.networks.restorer import SCALES
     from fluosr.report.training_curves import draw_log
     from fluosr.restoration.lesson import lesson_of
     from fluosr.restoration.model import restorer_from
     from fluosr.restoration.perceptual import load_perceptual
 
+    if scale not in SCALES:
+        raise UsageError(f"--scale {scale}: 1, 2 or 4.")
+    if pixel_size is not None:
+        check_pixel_size(pixel_size)
     parameters = built("train restoration", RestorationTraining, options)
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:

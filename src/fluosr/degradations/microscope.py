@@ -13,6 +13,7 @@ from fluosr.optics.psf import FWHM_PER_SIGMA
 
 FACTORS = (1, 2, 4)
 BITS = range(1, 25)  # float32 holds whole numbers up to 2^24
+LONGEST_LAG_PX = 1000.0  # beyond it a line is an average of itself
 LARGEST_EXCESS = 4.0  # F^2 of a photomultiplier is 1.2 to 1.5, of an avalanche diode 2 to 3
 
 Range = tuple[float, float]
@@ -73,6 +74,8 @@ class ScanningMicroscope:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"{name} of the microscope must not be negative, got {value!r}.")
+        if self.lag_px > LONGEST_LAG_PX:
+            raise UsageError(f"lag_px of the microscope is at most {LONGEST_LAG_PX:g} pixels, got {self.lag_px!r}.")
         for name in ("phase_px", "offset_adu"):
             if not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} of the microscope must be a number, got {getattr(self, name)!r}.")

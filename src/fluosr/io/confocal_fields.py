@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,26 @@ def save_fields(
             f"{folder}: the fields take {need / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free there. Take fewer "
             "--fields or --repeats, or another --output."
         )
+    first = not (folder / RECORD).exists()
     record = {"repeats": repeats, "clean": clean, "fields": [field.describe() for field in fields]}
     write_json(folder / RECORD, record)
-    written = []
-    for number, field in enumerate(fields):
-        path = folder / f"{field.structure}-{field.seed:04d}.tif"
-        truth = path.with_name(f"{path.stem}-truth.ome.tif")
-        pixel = field.microscope.pixel_size_nm
-        write_movie(path, field.fast_frames(repeats), repeats, np.dtype(np.uint16), pixel, None)
-        high = field.clean_frame() if clean else field.slow_frame().astype(np.float32)
-        write_ome_tiff(truth, high, pixel / field.microscope.factor, truth.name)
-        written += [path, truth]
-        if done is not None:
-            done(number + 1)
+    written: list[Path] = []
+    try:
+        for number, field in enumerate(fields):
+            path = folder / f"{field.structure}-{field.seed:04d}.tif"
+            truth = path.with_name(f"{path.stem}-truth.ome.tif")
+            pixel = field.microscope.pixel_size_nm
+            write_movie(path, field.fast_frames(repeats), repeats, np.dtype(np.uint16), pixel, None)
+            written.append(path)
+            high = field.clean_frame() if clean else field.slow_frame().astype(np.float32)
+            write_ome_tiff(truth, high, pixel / field.microscope.factor, truth.name)
+            written.append(truth)
+            if done is not None:
+                done(number + 1)
+    except BaseException:
+        if first and not written:  # a record of nothing
+            (folder / RECORD).unlink(missing_ok=True)
+            with suppress(OSError):  # other files lie there
+                folder.rmdir()
+        raise
     return written

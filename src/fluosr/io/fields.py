@@ -49,10 +49,17 @@ def read_split(folder: Path, *, paired: bool, factor: int) -> tuple[list[Field],
         factor: s.
 
     Raises:
-        ImageReadError, UsageError: as for :func:`read_fields`, and :func:`check_pair` or :func:`check_good`.
+        ImageReadError, UsageError: as for :func:`read_fields`, and :func:`check_pair` or :func:`check_good`; one of
+            the two folders alone.
     """
-    there = [folder / name for name in SPLITS]
-    folders = there if all(path.is_dir() for path in there) else [folder]
+    there = [name for name in SPLITS if (folder / name).is_dir()]
+    if len(there) == 1:
+        (missing,) = set(SPLITS) - set(there)
+        raise UsageError(
+            f"{folder} has a folder {there[0]} and none called {missing}: a split of your own takes both; else name "
+            "the folder that holds the files themselves, and call none in it training or validation."
+        )
+    folders = [folder / name for name in there] or [folder]
     splits = [read_fields(path, paired=paired) for path in folders]
     every = [field for fields in splits for field in fields]
     warnings = [said for one in every for said in (check_pair(one, factor) if paired else check_good(one))]

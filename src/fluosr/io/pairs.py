@@ -9,7 +9,7 @@ import numpy as np
 from fluosr.camera import Camera
 from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.localisations import read_localisations
-from fluosr.io.tiff import open_tiff
+from fluosr.io.tiff import open_images
 from fluosr.methods.unfolded.pairs import Pair
 
 ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
@@ -84,13 +84,25 @@ def stems(folder: Path, *, tables: bool = False) -> dict[str, Path]:
 def _stem(path: Path) -> str | None:
     """The name without the ending of a TIFF or a table; None for other files."""
     ending = next((e for e in (*ENDINGS, *TABLES) if path.name.lower().endswith(e)), None)
-    return path.name[: -len(ending)] if ending and path.is_file() else None
+    hidden = path.name.startswith(".")  # a Mac leaves ._NAME.tif beside NAME.tif
+    return path.name[: -len(ending)] if ending and path.is_file() and not hidden else None
 
 
 def images_of(path: Path) -> np.ndarray:
-    """(T, Y, X) all images of a TIFF with at most one axis besides Y and X."""
-    frames = open_tiff(path, time_axis="any").frames
-    return frames.read(slice(0, frames.shape[0]))
+    """(T, Y, X) all images of a TIFF with at most one axis besides Y and X.
+
+    Raises:
+        ImageReadError: it cannot be read.
+        UsageError: more axes.
+    """
+    opened = open_images(path)
+    axes, count = opened.metadata["axes"], opened.frames.shape[0]
+    if len(axes) > 3:
+        raise UsageError(
+            f"{path} has the axes {axes}; besides Y and X one is read here: save each channel or plane as a file of "
+            "its own."
+        )
+    return opened.frames.read(slice(0, count))
 
 
 def _truth(path: Path, movie: tuple[int, ...], pixel_size_nm: float, factor: int) -> np.ndarray:

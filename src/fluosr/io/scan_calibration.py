@@ -16,7 +16,7 @@ from fluosr.corrections.scan_calibration import calibrate_repeats
 from fluosr.corrections.scan_result import UNITS, ScanCalibration
 from fluosr.corrections.scan_single import calibrate_single
 from fluosr.degradations.microscope import Range, ScanningRanges
-from fluosr.errors import FluosrError, ImageReadError, UsageError
+from fluosr.errors import FluosrError, ImageReadError, OutputError, UsageError
 from fluosr.io.damage import first_bytes
 from fluosr.io.movie import StrPath, choose_frames, choose_window, has_stop
 from fluosr.io.tiff import open_tiff
@@ -100,6 +100,29 @@ def calibrate(
             "The intervals are wider, and jitter is not told."
         ]
     return replace(found, warnings=(*found.warnings, *notes))
+
+
+def check_place(path: Path, inputs: Sequence[Path]) -> None:
+    """See, before anything is measured, that a calibration may be written there: only an earlier one is replaced.
+
+    Args:
+        path: of the JSON file.
+        inputs: files that are read, be it under another name.
+
+    Raises:
+        UsageError: one of the inputs.
+        OutputError: a folder, or a file of another origin.
+    """
+    if path.is_dir():
+        raise OutputError(f"--output {path} is a folder; name a JSON file.")
+    if not path.exists():
+        return
+    if any(each.exists() and path.samefile(each) for each in inputs):
+        raise UsageError(f"--output {path} is one of the files to read, which are never written to.")
+    try:
+        _read(path)
+    except ImageReadError:
+        raise OutputError(f"{path} is no calibration; choose another --output, or move it away.") from None
 
 
 def write_calibration(path: StrPath, calibration: ScanCalibration) -> None:

@@ -107,7 +107,7 @@ def open_images(path: str | os.PathLike[str]) -> TiffMovie:
     def choose(stack: Stack) -> tuple[int, int, int, str]:
         return 0, 1, math.prod(stack.sizes), ""
 
-    return _opened(path, choose, unlabelled_is_time=False, allow_truncated=False)
+    return _opened(path, choose, unlabelled_is_time=False, allow_truncated=False, choice=False)
 
 
 def _opened(
@@ -116,6 +116,7 @@ def _opened(
     *,
     unlabelled_is_time: bool,
     allow_truncated: bool,
+    choice: bool = True,
 ) -> TiffMovie:
     _check_is_tiff(path)
     with decoder_errors(path, "opened"):
@@ -140,7 +141,7 @@ def _opened(
             notes.append(f"The file does not say what its {n_frames} images are; they are taken as frames in time.")
         if whole < n_frames or directories.cut:
             absent = [other.name for other in named_files(str(path), ome) if not other.exists()]
-            message = _cut_message(path, whole, n_frames if whole < n_frames else None, absent)
+            message = _cut_message(path, whole, n_frames if whole < n_frames else None, absent, choice=choice)
             if not allow_truncated or whole == 0:
                 raise ImageReadError(message)
             notes.append(message)
@@ -174,10 +175,11 @@ def _check_is_tiff(path: Path) -> None:
     raise ImageReadError(f"{path} is {what}. {WHAT_IS_READ}; {how}.")
 
 
-def _cut_message(path: Path, whole: int, of: int | None, absent: list[str]) -> str:
+def _cut_message(path: Path, whole: int, of: int | None, absent: list[str], *, choice: bool) -> str:
+    """``choice``: whether the reader can be told to take some of the frames."""
     known = f"of its {of:,} frames only the first {whole:,} are" if of else f"only its first {whole:,} frames are"
     what = f"lacks the files {', '.join(absent[:4])} that belong to it" if absent else "is cut short or damaged"
-    how = f"Read those with --frames 0:{whole}, or copy it again." if whole else "Copy it again."
+    how = f"Read those with --frames 0:{whole}, or copy it again." if whole and choice else "Copy it again."
     return f"{path} {what}: {known} whole. {how}"
 
 

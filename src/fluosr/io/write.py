@@ -162,7 +162,13 @@ def write_movie(
 
 @contextmanager
 def images_to_fill(
-    path: StrPath, axes: str, sizes: Sequence[int], pixel_size_nm: float | None, name: str
+    path: StrPath,
+    axes: str,
+    sizes: Sequence[int],
+    pixel_size_nm: float | None,
+    name: str,
+    software: str,
+    frame_interval_s: float | None = None,
 ) -> Iterator[np.ndarray]:
     """A float32 OME-TIFF on disk to write pixels into, never whole in memory; it gets its name when all is well.
 
@@ -172,6 +178,8 @@ def images_to_fill(
         sizes: of each.
         pixel_size_nm: nm; None where it is not known.
         name: the image's name, shown by viewers.
+        software: that makes it, for the tag of that name.
+        frame_interval_s: seconds; None where it is not known.
 
     Yields:
         An array of these sizes, a map of the file.
@@ -188,6 +196,8 @@ def images_to_fill(
         metadata |= {f"PhysicalSize{axis}": pixel_size_nm / 1000.0 for axis in "XY"}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
         options = {"resolution": (1e7 / pixel_size_nm,) * 2, "resolutionunit": "CENTIMETER"}
+    if frame_interval_s is not None:
+        metadata |= {"TimeIncrement": frame_interval_s, "TimeIncrementUnit": "s"}
     with _beside(path) as part:
         free = shutil.disk_usage(part.parent).free
         if n_bytes > free:  # a map that does not fit on the disk would kill the process
@@ -200,6 +210,7 @@ def images_to_fill(
             bigtiff=n_bytes > CLASSIC_BYTES,
             metadata=metadata,
             photometric="minisblack",
+            software=software,
             **options,
         )
         yield array

@@ -56,7 +56,9 @@ def draw_log(entries: Sequence[dict[str, Any]], path: Path) -> Path:
         for name, label, colour in curves:
             points = [(entry["step"], entry[name]) for entry in entries if name in entry]
             if points:
-                axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, label=label)
+                axes.plot(
+                    *zip(*points, strict=True), color=colour, linewidth=1.6, marker="o", markersize=2.5, label=label
+                )
         dress(axes, title, "step", unit)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         switch = next((entry["step"] for entry in entries if entry["stage"] != entries[0]["stage"]), None)

@@ -54,8 +54,7 @@ def pairs_of(fields: Sequence[Field], count: int, generator: np.random.Generator
         UsageError: there are not so many.
     """
     places = [(number, frame) for number, field in enumerate(fields) for frame in range(_count(field))]
-    if not 1 <= count <= len(places):
-        raise UsageError(f"{count} pairs are asked for, and {len(fields)} fields have {len(places)}.")
+    _check_count(count, len(fields), len(places))
     drawn = sorted(generator.choice(len(places), count, replace=False).tolist())
     chosen: dict[int, list[int]] = {}
     for place in drawn:
@@ -97,7 +96,11 @@ def few_shot(
         StopRequested: the user asked to stop.
     """
     refuse_leaks({"training": training, "validation": validation, "test": test})
-    scale = base.knowledge.scale
+    if len(test) < 2:
+        raise UsageError(f"there is {len(test)} test field: to tell how sure a mean is takes two or more.")
+    scale, every = base.knowledge.scale, sum(map(_count, training))
+    for count in counts:
+        _check_count(count or every, len(training), every)
     for name, count in (("bicubic", 1), (f"mean of {MEAN_OF}, bicubic", MEAN_OF)):
         if min(map(_count, test)) >= count:
             scores, pictures = judged(enlarged_mean(count, scale), test)
@@ -105,7 +108,6 @@ def few_shot(
     scores, pictures = judged(restored_by(base.network, run_of(ZERO_SHOT)), test)
     yield Shot(ZERO_SHOT, 0, 0, scores, pictures, base)
     draws = np.random.default_rng([seed, len(training)])
-    every = sum(map(_count, training))
     for wanted in counts:
         count = every if wanted is None else wanted
         chosen = pairs_of(training, count, draws)
@@ -116,6 +118,11 @@ def few_shot(
         model = lesson.learn(run).model
         scores, pictures = judged(restored_by(model.network, run_of(name)), test)
         yield Shot(name, count, len(chosen), scores, pictures, model)
+
+
+def _check_count(count: int, fields: int, pairs: int) -> None:
+    if not 1 <= count <= pairs:
+        raise UsageError(f"{count} pairs are asked for, and {fields} fields have {pairs}.")
 
 
 def _count(field: Field) -> int:

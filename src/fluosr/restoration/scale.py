@@ -10,6 +10,7 @@ import torch
 
 from fluosr.errors import UsageError
 
+BAND_PIXELS = 2**18
 Image = TypeVar("Image", np.ndarray, torch.Tensor)
 
 # Of the smoothing before a pair is compared: a fast scan is blurrier, which pixel by pixel would pass for less light.
@@ -34,7 +35,11 @@ class GreyScale:
         Raises:
             UsageError: the image is constant, or not finite.
         """
-        offset, spread = float(image.mean(dtype=float)), float(image.std(dtype=float))
+        with np.errstate(invalid="ignore"):  # of infinite values: said below
+            offset = float(image.mean(dtype=float))
+            bands = np.array_split(image, -(-image.size // BAND_PIXELS))  # a large image is not copied whole
+            squares = sum(np.square(np.subtract(band, offset, dtype=float)).sum() for band in bands)
+            spread = float(np.sqrt(squares / image.size))
         if not np.isfinite(spread):
             raise UsageError("the image holds values that are not finite.")
         if spread <= 1e-6 * max(abs(offset), 1e-30):
