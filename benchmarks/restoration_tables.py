@@ -44,7 +44,7 @@ from fluosr.simulate.confocal_fields import ConfocalField
 
 CACHE = RESULTS / "restoration_tables.cells.json"
 MODELS = RESULTS / "restoration_tables.models"
-EDITION = 1  # of data and settings: cells of another one are run anew
+EDITION = 2  # of data and settings: cells of another one are run anew
 SIDE, SCALE, PIXEL_NM = 256, 2, 180.0
 SETS = {"MITO": "mitochondria", "MPM": "multiphoton", "MEM": "membranes", "NUC": "nuclei"}
 FIELDS = {"training": 12, "validation": 4, "test": 8}

@@ -56,6 +56,14 @@ def test_the_second_stage_is_logged(workplace: Path) -> None:
     assert log[-1]["stage"] == "adversarial" and log[-1]["discriminator"] > 0
 
 
+def test_options_of_a_discriminator_that_is_not_there_are_said(workplace: Path) -> None:
+    more = ["--iterations", "1", "--relativistic", "--gan-weight", "2"]
+    told = run(workplace, "train", "restoration", "pairs", "-o", "idle", *more, *TINY)
+    assert told.code == 0 and "--relativistic, --gan-weight has no effect" in told.err
+    told = run(workplace, "train", "restoration", "pairs", "-o", "idle", "--iterations", "1", *TINY)
+    assert told.code == 0 and "no effect" not in told.err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

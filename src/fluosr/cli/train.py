@@ -20,6 +20,7 @@ from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.progress import ProgressBar
 from fluosr.restoration.parameters import RestorationTraining
 
+OF_THE_GAN = ("relativistic", "gan_weight", "gan_learning_rate", "discriminator_features")
 LEARNT_NOTHING = "Note: the training has made nothing better."
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="NAME", help="model to write: NAME.json and NAME.safetensors")
@@ -168,6 +169,10 @@ def restoration(
     if pixel_size is not None:
         check_pixel_size(pixel_size)
     parameters = built("train restoration", RestorationTraining, options)
+    idle = [name for name in OF_THE_GAN if options.get(name) is not None]
+    if idle and not parameters.gan_iterations:
+        flags = ", ".join("--" + name.replace("_", "-") for name in idle)
+        typer.echo(f"Note: without --gan-iterations there is no discriminator, and {flags} has no effect.", err=True)
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
