@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -38,7 +39,7 @@ class Restorer(nn.Module):
         self.scale, self.channels, self.multiple = scale, channels, multiple
 
 
-class StagedRestorer(Restorer):
+class StagedRestorer(Restorer, ABC):
     """One that sees so far that tiles are cut anew between its parts: head, trunk of equal-sized blocks, tail.
 
     Features lie on a grid of one cell per ``multiple`` x ``multiple`` pixels.
@@ -52,17 +53,17 @@ class StagedRestorer(Restorer):
         super().__init__(scale, channels, multiple)
         self.features = features
 
+    @abstractmethod
     def head(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> features (B, F, Y / multiple, X / multiple)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trunk(self) -> Sequence[nn.Module]:
         """Blocks from features to features of the same shape, in their order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tail(self, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Features that left the head, and those that left the trunk -> (B, C, s Y, s X)."""
-        raise NotImplementedError
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, Y, X) -> (B, C, s Y, s X); sides are multiples of ``multiple``."""
