@@ -1,0 +1,194 @@
+"""Restoring real single frames: W2S by fields, and what a network of W2S does to images of other microscopes.
+
+Folds are run one by one and kept in a file of their own, so that a run can be stopped and taken up. Non-local means
+need scikit-image (``pip install scikit-image``); without it their rows are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import tifffile
+import torch
+from tables import DATA, RESULTS, Table, store
+
+import fluosr
+from fluosr.learning import save_model
+from fluosr.methods.base import Run
+from fluosr.methods.trained_model import model_paths
+from fluosr.quality.score_table import MethodScores
+from fluosr.restoration.fields import Field
+from fluosr.restoration.judging import Make, judged, restored_by, table_of
+from fluosr.restoration.lesson import lesson_of
+from fluosr.restoration.model import TrainedRestorer, load_restorer
+from fluosr.restoration.parameters import RestorationTraining
+
+CACHE = RESULTS / "restoration_real.cells.json"
+MODELS = RESULTS / "restoration_real.models"
+EDITION = 1
+FOLDS = 4
+TRAINING = {"iterations": 1500, "evaluation": 150, "patch": 64, "batch": 4, "validation_share": 0.0, "augment": True}
+PAIRS = DATA / "pairs"
+OTHERS = {
+    "bacteria (16 bit)": "bacteria_noisy_avg_16bit.tif",
+    "nuclei, migrating": "nuclei_migration_low_high_snr.tif",
+    "BPAE cells, confocal": "fmd_confocal_bpae_3ch_noisy_avg50.tif",
+    "zebrafish, confocal": "fmd_confocal_fish_noisy_avg50.tif",
+}
+Places = list[tuple[str, Field]]  # place of the sample, and one channel of it
+
+
+def channels(name: str, stack: np.ndarray) -> Places:
+    """Each channel of a (2, Y, X) or (2, C, Y, X) stack [bad, good] as a field of its own; one place for all."""
+    stack = stack[:, None] if stack.ndim == 3 else stack
+    low, high = stack.astype(np.float32)
+    return [(name, Field(f"{name}, channel {c}", high[c], low[c][None])) for c in range(len(high))]
+
+
+def w2s() -> list[Places]:
+    """The eight places of W2S, three channels each."""
+    return [channels(path.stem.split("_")[1], tifffile.imread(path)) for path in sorted(PAIRS.glob("w2s_*.tif"))]
+
+
+def model_of(name: str, learnt: list[Places]) -> TrainedRestorer:
+    """A network trained on places, from its file where it was trained before; no place is looked at on the way."""
+    path = MODELS / f"{EDITION}-{name}"
+    if not model_paths(path)[0].exists():
+        fields = [field for places in learnt for _, field in places]
+        made = lesson_of(fields, 1, RestorationTraining(arm="paired", **TRAINING)).learn(Run(seed=0))
+        MODELS.mkdir(parents=True, exist_ok=True)
+        save_model(model_paths(path), made.model.packed({"log": made.log.entries}))
+    return load_restorer(path)
+
+
+def non_local_means() -> Make | None:
+    """scikit-image's, its noise level estimated on the image, as its own example sets the rest."""
+    try:
+        from skimage.restoration import denoise_nl_means, estimate_sigma
+    except ImportError:
+        return None
+
+    def make(frames: np.ndarray) -> np.ndarray:
+        made = []
+        for frame in frames:
+            sigma = float(estimate_sigma(frame))
+            made.append(
+                denoise_nl_means(
+                    frame,
+                    h=0.6 * sigma,
+                    sigma=sigma,
+                    fast_mode=True,
+                    patch_size=5,
+                    patch_distance=6,
+                    preserve_range=True,
+                )
+            )
+        return np.stack(made)
+
+    return make
+
+
+def makers(model: TrainedRestorer) -> dict[str, Make]:
+    """What is compared."""
+    made: dict[str, Make] = {"the frame itself": lambda frames: frames}
+    means = non_local_means()
+    if means is not None:
+        made["non-local means"] = means
+    return made | {"network": restored_by(model.network)}
+
+
+def run(model: TrainedRestorer, tested: Places) -> dict[str, Any]:
+    """Every maker on some fields: for each the place, the field and the figures."""
+    found: dict[str, Any] = {}
+    for name, make in makers(model).items():
+        started = time.process_time()
+        scores, _ = judged(make, [field for _, field in tested])
+        found[name] = {
+            "places": [place for place, _ in tested],
+            "fields": scores.fields.tolist(),
+            "metrics": {metric: values.tolist() for metric, values in scores.metrics.items()},
+            "seconds": time.process_time() - started,
+        }
+    return found
+
+
+def table(title: str, note: str, cells: list[dict[str, Any]]) -> Table:
+    """Means over places, with 95 % intervals; gains over the frame itself, place by place."""
+    names = [name for name in cells[0] if all(name in cell for cell in cells)]
+    scores = {
+        name: MethodScores(
+            np.array([place for cell in cells for place in cell[name]["places"]]),
+            {
+                metric: np.array([value for cell in cells for value in cell[name]["metrics"][metric]])
+                for metric in cells[0][name]["metrics"]
+            },
+        )
+        for name in names
+    }
+    made = table_of(scores, 0)
+    gains = made.against(names[0], generator=np.random.default_rng(0))
+    shown = Table(title, ("", *made.metrics, *(f"gain in {metric}" for metric in made.metrics), "CPU, s"), note)
+    for name in names:
+        row = [_text(made.cells[name][metric].interval) for metric in made.metrics]
+        row += [_text(gains.cells[name][metric].interval) if name in gains.cells else "" for metric in made.metrics]
+        shown.rows.append([name, *row, f"{sum(cell[name]['seconds'] for cell in cells):.0f}"])
+    return shown
+
+
+def _text(interval: Any) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def main() -> None:
+    """Run what is missing, then store the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many; 0: run all")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    found: dict[str, dict[str, Any]] = json.loads(CACHE.read_text()) if CACHE.exists() else {}
+    end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
+    places = w2s()
+    jobs = [(f"{EDITION} fold {fold}", fold) for fold in range(FOLDS)] + [
+        (f"{EDITION} {name}", name) for name in OTHERS
+    ]
+    for key, job in jobs:
+        if key in found or time.monotonic() > end:
+            continue
+        if isinstance(job, int):
+            learnt = [place for number, place in enumerate(places) if number % FOLDS != job]
+            tested = [field for number, place in enumerate(places) if number % FOLDS == job for field in place]
+            found[key] = run(model_of(f"fold-{job}", learnt), tested)
+        else:
+            found[key] = run(model_of("all", places), channels(job, tifffile.imread(PAIRS / OTHERS[job])))
+        print(key, {n: np.mean(next(iter(cell["metrics"].values()))) for n, cell in found[key].items()}, flush=True)
+        part = Path(f"{CACHE}.part")
+        part.write_text(json.dumps(found))
+        part.replace(CACHE)
+    folds = [found[key] for key, job in jobs if isinstance(job, int) and key in found]
+    others = [(job, found[key]) for key, job in jobs if isinstance(job, str) and key in found]
+    made = []
+    if folds:
+        learnt_from = len(places) - len(places) // FOLDS
+        note = (
+            f"{len(folds)} of {FOLDS} folds: a network (the default, x1) that learnt from {learnt_from} of the places "
+            "restores one frame of the others, each of three channels; the truth is the mean of 400 frames. After the best gain and offset of each picture, for each was scaled to 8 bits on its own. Means "
+            "over places with 95 % intervals; channels of a place are one."
+        )
+        made.append(table("W2S, places unseen in training", note, folds))
+    for name, cell in others:
+        note = "Another microscope, sample and noise: the network of all W2S places as it is. One place: no interval."
+        made.append(table(f"Zero-shot: {name}", note, [cell]))
+    if made:
+        store("restoration_real", "Restoration of real single frames", made, version=fluosr.__version__)
+
+
+if __name__ == "__main__":
+    main()
