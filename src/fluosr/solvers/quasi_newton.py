@@ -133,9 +133,7 @@ def _shorter(before: float, after: float, promised: float) -> float:
     return min(0.5, max(0.1, -promised / (2.0 * rise)))
 
 
-def _direction(
-    state: QuasiNewtonState, gradient: torch.Tensor, free: torch.Tensor | None
-) -> tuple[torch.Tensor, bool]:
+def _direction(state: QuasiNewtonState, gradient: torch.Tensor, free: torch.Tensor | None) -> tuple[torch.Tensor, bool]:
     """Minus the model's inverse Hessian among the free times their gradient; whether it knows of any curvature.
 
     All vectors stay nil where variables are held, so that every product is one among the free.

@@ -5,9 +5,10 @@
 
 G spreads each grain of light over a narrow Gaussian, or not at all; B are broad splines. A coarse image is made by
 multiplicative steps, which cannot get stuck, and the fine one by quasi-Newton steps above the bounds, which converge
-where first-order ones stand still. (With x = theta^2 instead of bounds every pixel on its way to darkness bends the
-function: four times as many iterations are needed.) The penalty is on kappa x, which the covariance knows, and not on
-x: it would shrink x and let kappa make up for it, and no light were left for the mean.
+where first-order ones stand still. (x = theta^2 instead of bounds came to the same likelihood in 400 iterations where
+this takes 120, with kappa = 10 and 30 photons; with kappa = 100 and 5 photons the two were alike.) The penalty is on
+kappa x, which the covariance knows, and not on x: it would shrink x and let kappa make up for it, and no light were
+left for the mean.
 """
 
 from __future__ import annotations
