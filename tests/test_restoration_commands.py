@@ -71,6 +71,8 @@ def test_options_of_a_discriminator_that_is_not_there_are_said(workplace: Path) 
         (["--arm", "physics", "--calibration", "cal.json"], "needs --pixel-size"),
         (["--arm", "synthetic", "--calibration", "cal.json"], "no use for it"),
         (["--arm", "physics", "--pixel-size", "180", "--calibration", "pairs/simulation.json"], "no calibration"),
+        (["--arm", "physics", "--background", "0.5:0.2"], "--background 0.5:0.2: give photons per pixel as LOW:HIGH"),
+        (["--arm", "paired", "--background", "0.3"], "no use for it"),
         (["--scale", "4"], "must have 256 x 256"),
         (["--scale", "3"], "--scale 3: 1, 2 or 4"),
         (["--pixel-size", "inf"], "must be positive"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,6 +149,15 @@ def restoration(
         float | None,
         typer.Option("--fwhm", help="physics arm: what blurs bad images beyond the good, nm", min=1e-3),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            "--background",
+            metavar="LOW:HIGH",
+            help="physics arm: photons per pixel of the bad images where the good are darkest, drawn between the two "
+            "(default: none)",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
@@ -176,7 +186,15 @@ def restoration(
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
-    arm = chosen_arm(parameters.arm, learnt, scale, calibration=calibration, pixel_size_nm=pixel_size, fwhm_nm=fwhm)
+    arm = chosen_arm(
+        parameters.arm,
+        learnt,
+        scale,
+        calibration=calibration,
+        pixel_size_nm=pixel_size,
+        fwhm_nm=fwhm,
+        background_photons=None if background is None else photons_between(background),
+    )
     log = Path(f"{str(output).removesuffix('.json').removesuffix('.safetensors')}.log.jsonl")
     lesson = lesson_of(
         learnt,
@@ -199,6 +217,22 @@ def restoration(
     picture = draw_log(made.log.entries, log.with_suffix(".png"))
     typer.echo(f"Log: {log}, {picture}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+def photons_between(text: str) -> tuple[float, float]:
+    """(least, most) from "0.2:0.5", or from one number.
+
+    Raises:
+        UsageError: a text of another form, or no such photons.
+    """
+    ends = text.split(":")
+    try:
+        low, high = float(ends[0]), float(ends[-1])
+    except ValueError:
+        low = high = math.nan
+    if len(ends) > 2 or not 0 <= low <= high < math.inf:
+        raise UsageError(f"--background {text}: give photons per pixel as LOW:HIGH, such as 0.2:0.5, or as one number.")
+    return low, high
 
 
 def built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Parameters:
