@@ -85,6 +85,7 @@ def test_another_pixel_size_is_said(tmp_path: Path) -> None:
     ("image", "said"),
     [
         (np.full((9, 9), 5, np.uint16), "image 1 of 1.*constant"),
+        (np.full((5, 9, 9), 5, np.uint16), "all 5 images: .*constant"),
         (np.stack([picture((9, 9)), np.full((9, 9), np.nan)]).astype(np.float32), "image 2 of 2.*finite"),
         (np.array([[np.inf, 1.0], [2.0, -np.inf]], np.float32), "image 1 of 1.*finite"),
         (picture((9, 9)) > 20, "in.tif.*true or false"),
@@ -95,6 +96,20 @@ def test_what_cannot_be_restored_leaves_nothing(tmp_path: Path, image: np.ndarra
     with pytest.raises(UsageError, match=said):
         restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_blank_images_among_others_stay_blank_and_are_counted(tmp_path: Path) -> None:
+    stack = picture((9, 12, 14)).astype(np.uint16)
+    stack[[0, 1, 2, 3, 5, 8]] = np.array([0, 7, 7, 65535, 1, 2])[:, None, None]
+    tifffile.imwrite(tmp_path / "in.tif", stack)
+    (said,) = restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif").warnings
+    assert said.startswith("6 of 9 images are constant (number 1, 2, 3, 4, 6, ...)")
+    found = tifffile.imread(tmp_path / "out.tif")
+    for number, one in enumerate(stack):
+        if np.ptp(one) == 0:
+            assert (found[number] == one[0, 0]).all()
+        else:
+            np.testing.assert_array_equal(found[number], restore(model().network, one, grey=GreyScale.of(one)))
 
 
 def test_the_input_is_never_written_to(tmp_path: Path) -> None:
