@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from pathlib import Path
 
@@ -96,6 +97,29 @@ def test_other_peoples_files_stay(tmp_path: Path) -> None:
     told = run(tmp_path, "simulate", "confocal", "-o", ".", "--fields", "1", "--height", "16", "--width", "16")
     assert told.code == 1 and "no earlier simulation" in told.err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
+
+
+def test_a_training_replaces_logs_of_its_own_and_no_others(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = ["train", "restoration", "pairs", "-o", "again", *TINY, "--iterations"]
+    places = [workplace / f"again.{ending}" for ending in ("json", "safetensors", "log.jsonl", "log.png")]
+    for foreign, content in ((places[2], b"notes of mine\n"), (places[3], b"\x89PNG a picture of mine")):
+        foreign.write_bytes(content)
+        told = run(workplace, *training, "1")
+        assert told.code == 1 and f"{foreign.name} was not left by a training" in told.err
+        assert foreign.read_bytes() == content
+        assert {path.name for path in workplace.glob("again*")} == {foreign.name}
+        foreign.unlink()
+    assert run(workplace, *training, "1").code == 0
+    before = [path.read_bytes() for path in places]
+    calls = itertools.count(1)
+    with monkeypatch.context() as broken:
+        broken.setattr("fluosr.restoration.training.absolute_error", lambda a, b: (a - b).mean() / (next(calls) < 4))
+        told = run(workplace, *training, "5")
+    assert told.code == 2 and "diverges" in told.err and next(calls) == 5
+    assert [path.read_bytes() for path in places] == before
+    assert run(workplace, *training, "2").code == 0
+    assert not any(path.read_bytes() == old for path, old in zip(places, before, strict=True))
+    assert {path.name for path in workplace.glob("again*")} == {path.name for path in places}
 
 
 def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,17 @@ def write_bytes(path: StrPath, data: bytes) -> None:
     """
     with _beside(path) as part:
         part.write_bytes(data)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Files that belong together: all are on disk before the first gets its name, in the order given.
+
+    Raises:
+        OutputError: one cannot be written; where there was no room or no permission, all are as they were.
+    """
+    with ExitStack() as parts:
+        for path, data in reversed(list(contents.items())):  # what is entered last is renamed first
+            parts.enter_context(_beside(path)).write_bytes(data)
 
 
 @contextmanager
