@@ -139,7 +139,8 @@ def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
         "2 pairs": 2,
         "all pairs": 12,
     }
-    assert len(stored["fields"]) == 3 and "FID (fluosr-random-conv)" in stored["of_all_pictures"]["zero-shot"]
+    distance = stored["of_all_pictures"]["zero-shot"]["FID (fluosr-random-conv)"]
+    assert len(stored["fields"]) == 3 and distance["low"] < distance["value"] < distance["high"]
     text = (workplace / "shots" / "few-shot.md").read_text()
     assert "Means over 3 fields" in text and "FID rises as pictures grow fewer" in text and "| all pairs | 12 |" in text
     assert (workplace / "shots" / "few-shot.png").stat().st_size > 1000
@@ -160,13 +161,23 @@ def test_few_shot_says_what_cannot_be_before_it_computes(workplace: Path) -> Non
         assert run(workplace, "simulate", "confocal", "-o", f"early/{name}", *sizes).code == 0
     assert run(workplace, "train", "restoration", "pairs", "-o", "early-base", "--iterations", "2", *TINY).code == 0
     (workplace / "a-file").write_text("mine")
-    for options, said in ((["-o", "a-file"], "is a file"), (["-o", "never", "--pairs", "1,99"], "99 pairs")):
+    (workplace / "my-folder").mkdir()
+    (workplace / "my-folder" / "few-shot.md").write_text("mine")
+    for options, said in (
+        (["-o", "a-file"], "is a file"),
+        (["-o", "my-folder"], "my-folder holds few-shot.md, which no earlier run of fluosr left there"),
+        (["-o", "never", "--pairs", "1,99"], "99 pairs"),
+    ):
         told = run(workplace, "few-shot", "early-base", "early", "--patch", "16", *options)
         assert told.code in (1, 2) and said in told.err and not told.out
-    assert (workplace / "a-file").read_text() == "mine"
+    assert (workplace / "a-file").read_text() == (workplace / "my-folder" / "few-shot.md").read_text() == "mine"
     short = ["--patch", "16", "--batch", "2", "--iterations", "1"]
     told = run(workplace, "few-shot", "early-base", "early", "--pairs", "1,1", "-o", "once", *short)
     assert told.code == 0 and told.out.count("1 pairs:") == 1
+    assert run(workplace, "few-shot", "early-base", "early", "--pairs", "2", "-o", "once", *short).code == 0
+    record = json.loads((workplace / "once" / "few-shot.json").read_text())
+    assert "2 pairs" in record["pairs"] and "1 pairs" not in record["pairs"]
+    assert record["of_all_pictures"]["zero-shot"]["KID (fluosr-random-conv)"]["low"] is None
     (workplace / "early" / "test" / "mitochondria-0061.tif").unlink()
     (workplace / "early" / "test" / "mitochondria-0061-truth.ome.tif").unlink()
     told = run(workplace, "few-shot", "early-base", "early", "-o", "never", *short)
