@@ -179,7 +179,8 @@ def main() -> None:
         learnt_from = len(places) - len(places) // FOLDS
         note = (
             f"{len(folds)} of {FOLDS} folds: a network (the default, x1) that learnt from {learnt_from} of the places "
-            "restores one frame of the others, each of three channels; the truth is the mean of 400 frames. After the best gain and offset of each picture, for each was scaled to 8 bits on its own. Means "
+            "restores one frame of the others, each of three channels; the truth is the mean of 400 frames. After the "
+            "best gain and offset of each picture, for each was scaled to 8 bits on its own. Means "
             "over places with 95 % intervals; channels of a place are one."
         )
         made.append(table("W2S, places unseen in training", note, folds))

@@ -167,8 +167,15 @@ def test_a_model_comes_back_as_it_was(stored: Path) -> None:
         ({"options": {"blocks": 3, "features": 4}}, "of another network"),
         ({"options": {"blocks": 2, "features": 400}}, "of another network"),
         ({"options": {"blocks": -1}}, "blocks"),
-        ({"scale": 3}, "1, 2 or 4"),
-        ({"pixel_size_nm": -5}, "cannot be"),
+        ({"scale": 3}, "scale cannot be 3"),
+        ({"scale": True}, "scale cannot be True"),
+        ({"pixel_size_nm": -5}, "pixel_size_nm cannot be -5"),
+        ({"pixel_size_nm": float("inf")}, "pixel_size_nm cannot be inf"),
+        ({"pixel_size_nm": "90"}, "pixel_size_nm cannot be '90'"),
+        ({"fields": "many", "arm": 3}, "arm cannot be 3; fields cannot be 'many'"),
+        ({"fields": 2.5}, r"fields cannot be 2\.5"),
+        ({"network": ["span"]}, r"network cannot be \['span'\]"),
+        ({"options": [1]}, r"options cannot be \[1\]"),
         ({"more": 1}, "damaged"),
     ],
 )
@@ -198,5 +205,10 @@ def test_a_training_may_begin_with_published_weights(stored: Path, tmp_path: Pat
     found = restorer_from(tmp_path / "published.safetensors")
     assert (found.knowledge.network, found.knowledge.options, found.knowledge.scale) == ("rrdb-6", options, 2)
     assert restorer_from(stored).knowledge == model().knowledge
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(ModelError, match=r"does not exist\. A training begins with the NAME") as told:
         restorer_from(tmp_path / "absent")
+    assert "--model" not in str(told.value)
+    model_paths(stored)[0].unlink()
+    with pytest.raises(ModelError, match=r"model\.json does not exist.*give its NAME") as told:
+        restorer_from(stored)
+    assert "--model" not in str(told.value)
