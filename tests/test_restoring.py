@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,15 @@ def test_blank_images_among_others_stay_blank_and_are_counted(tmp_path: Path) ->
             assert (found[number] == one[0, 0]).all()
         else:
             np.testing.assert_array_equal(found[number], restore(model().network, one, grey=GreyScale.of(one)))
+
+
+def test_a_full_disk_is_told_in_sizes_that_say_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", picture((100, 110)).astype(np.uint16))
+    usage = shutil.disk_usage(tmp_path)._replace(free=870)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match=r"176 kB are needed, 870 bytes are free\. Free some room"):
+        restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
 def test_the_input_is_never_written_to(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fluosr.errors import OutputError
 from fluosr.io.write import make_folder, write_json, write_movie, write_ome_tiff
+from fluosr.machine import size_in_words
 from fluosr.simulate.confocal_fields import ConfocalField
 
 RECORD = "simulation.json"  # of every field that is there: what it was made from
@@ -56,7 +57,7 @@ def save_fields(
     free = shutil.disk_usage(folder).free
     if need > free:
         raise OutputError(
-            f"{folder}: the fields take {need / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free there. Take fewer "
+            f"{folder}: the fields take {size_in_words(need)}, and {size_in_words(free)} are free there. Take fewer "
             "--fields or --repeats, or another --output."
         )
     written: list[Path] = []

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fluosr.errors import FluosrError, OutputError, UsageError
+from fluosr.machine import size_in_words
 
 StrPath = str | os.PathLike[str]
 
@@ -201,7 +202,7 @@ def images_to_fill(
     with _beside(path) as part:
         free = shutil.disk_usage(part.parent).free
         if n_bytes > free:  # a map that does not fit on the disk would kill the process
-            raise OSError(errno.ENOSPC, f"{n_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+            raise OSError(errno.ENOSPC, f"{size_in_words(n_bytes)} are needed, {size_in_words(free)} are free")
         array = tifffile.memmap(
             part,
             shape=tuple(sizes),
