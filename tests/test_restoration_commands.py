@@ -184,6 +184,29 @@ def test_few_shot_says_what_cannot_be_before_it_computes(workplace: Path) -> Non
     assert told.code == 2 and "two or more" in told.err and "test" in told.err and not told.out
 
 
+def test_light_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    small = ["--height", "32", "--width", "32", "--repeats", "3", "--fields", "2", "--structure", "nuclei"]
+    assert "Note" not in run(tmp_path, "simulate", "confocal", "-o", "fine", *small).err
+    assert (
+        "Note"
+        not in run(tmp_path, "simulate", "confocal", "-o", "dark", "--offset", "0", "--read-noise", "0", *small).err
+    )
+    for options, ceiling, image, words in (
+        (["--bits", "8"], 255, "fast frames", "255, where light is cut off; lower --photons or --gain"),
+        (["--offset", "5"], 0, "fast frames", "0, where read noise is cut off; raise --offset"),
+        (["--photons", "400", "--bits", "16"], 65535, "good images", "highest value, where light is cut off; lower"),
+    ):
+        told = run(tmp_path, "simulate", "confocal", "-o", image + options[0], *small, *options)
+        files = [
+            p
+            for p in (tmp_path / (image + options[0])).glob("*.tif")
+            if ("truth" in p.name) == (image != "fast frames")
+        ]
+        share = np.mean([tifffile.imread(path) == ceiling for path in files])
+        assert told.code == 0 and share > 0
+        assert f"Note: {100 * share:.2g} % of the pixels of the {image} are at" in told.err and words in told.err
+
+
 def test_what_cannot_be_simulated_leaves_nothing(tmp_path: Path) -> None:
     small = ["--height", "16", "--width", "16", "--repeats", "2"]
     for options, said in (

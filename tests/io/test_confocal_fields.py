@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fluosr.degradations.microscope import ScanningMicroscope
-from fluosr.errors import OutputError
+from fluosr.errors import OutputError, UsageError
 from fluosr.io.confocal_fields import RECORD, save_fields
 from fluosr.simulate.confocal_fields import ConfocalField
 from tests.commands import contents
@@ -38,6 +38,12 @@ def test_fields_of_another_simulation_do_not_stay_among_the_new(tmp_path: Path) 
     save_fields(tmp_path, fields("nuclei", 0, 1, 2, 3, 4, 5), 3)
     assert recorded(tmp_path) == [("nuclei", seed, 3) for seed in range(6)]
     assert not any(contents(tmp_path).get(name) == data for name, data in before.items() if "truth" not in name)
+
+
+def test_no_field_is_no_simulation(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no field"):
+        save_fields(tmp_path / "new", [], 2)
+    assert not any(tmp_path.iterdir())
 
 
 def test_files_of_another_origin_stay(tmp_path: Path) -> None:

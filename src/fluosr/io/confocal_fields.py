@@ -7,12 +7,13 @@ import math
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fluosr.errors import OutputError
+from fluosr.errors import OutputError, UsageError
 from fluosr.io.write import make_folder, write_json, write_movie, write_ome_tiff
 from fluosr.machine import size_in_words
 from fluosr.simulate.confocal_fields import ConfocalField
@@ -22,6 +23,23 @@ ENDINGS = (".tif", "-truth.ome.tif")
 MOST_NAMED = 3
 
 
+@dataclass(frozen=True)
+class SavedFields:
+    """What was written.
+
+    Args:
+        files: of every field its fast frames, then its good image.
+        fast_saturated: share of the fast frames' pixels at their highest grey value, where light is cut off.
+        slow_saturated: likewise of the slow scans.
+        fast_at_zero: share of the fast frames' pixels at 0, where read noise is cut off; 0 without read noise.
+    """
+
+    files: tuple[Path, ...]
+    fast_saturated: float
+    slow_saturated: float
+    fast_at_zero: float
+
+
 def save_fields(
     folder: Path,
     fields: Iterable[ConfocalField],
@@ -29,7 +47,7 @@ def save_fields(
     *,
     clean: bool = False,
     done: Callable[[int], None] | None = None,
-) -> list[Path]:
+) -> SavedFields:
     """Write for each field ``STRUCTURE-SEED.tif`` with its fast frames, and ``STRUCTURE-SEED-truth.ome.tif``.
 
     Should it stop, ``simulation.json`` tells of the fields that are there, each with the simulation that made it.
@@ -42,13 +60,13 @@ def save_fields(
         clean: the truth is the slow scan's expectation instead of the slow scan with its own noise.
         done: is told after each field how many are.
 
-    Returns:
-        What was written.
-
     Raises:
+        UsageError: no fields.
         OutputError: no room or no permission; files of another origin lie there, or fields that would stay among these.
     """
     fields = list(fields)
+    if not fields:
+        raise UsageError("there is no field to simulate.")
     make_folder(folder)
     record = {_name(field): {"repeats": repeats, "clean": clean, **field.describe()} for field in fields}
     earlier = _earlier(folder)
@@ -61,11 +79,14 @@ def save_fields(
             "--fields or --repeats, or another --output."
         )
     written: list[Path] = []
+    cut: list[tuple[float, float, float]] = []
     try:
         # Before the first field: files that are here without a record would be taken for someone else's.
         _write_record(folder, earlier | record)
         for number, field in enumerate(fields):
-            written += _save(folder, field, repeats, clean)
+            files, shares = _save(folder, field, repeats, clean)
+            written += files
+            cut.append(shares)
             if done is not None:
                 done(number + 1)
     except BaseException:
@@ -75,21 +96,29 @@ def save_fields(
         with suppress(OSError):  # other files lie there
             folder.rmdir()
         raise
-    return written
+    return SavedFields(tuple(written), *np.mean(cut, 0).tolist())
 
 
-def _save(folder: Path, field: ConfocalField, repeats: int, clean: bool) -> list[Path]:
+def _save(
+    folder: Path, field: ConfocalField, repeats: int, clean: bool
+) -> tuple[list[Path], tuple[float, float, float]]:
     movie, truth = (folder / f"{_name(field)}{ending}" for ending in ENDINGS)
     pixel, alone = field.microscope.pixel_size_nm, not truth.exists()
+    fast = field.fast_frames(repeats)
     high = field.clean_frame() if clean else field.slow_frame().astype(np.float32)
-    write_movie(movie, field.fast_frames(repeats), repeats, np.dtype(np.uint16), pixel, None)
+    write_movie(movie, fast, repeats, np.dtype(np.uint16), pixel, None)
     try:
         write_ome_tiff(truth, high, pixel / field.microscope.factor, truth.name)
     except BaseException:
         if alone:
             movie.unlink(missing_ok=True)
         raise
-    return [movie, truth]
+    shares = (
+        float((fast == field.microscope.ceiling_adu).mean()),
+        float((high >= field.slow_microscope.ceiling_adu).mean()),
+        float((fast == 0).mean()) if field.microscope.read_noise_adu else 0.0,
+    )
+    return [movie, truth], shares
 
 
 def _name(field: ConfocalField) -> str:
