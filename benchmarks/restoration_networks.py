@@ -96,9 +96,10 @@ def tables(found: dict[str, dict[str, Any]], taken: dict[str, list[float]]) -> l
             *("512 -> 1024, CPU-s", f"times less than {slowest}"),
         ),
         f"MITO, paired arm, scale {SCALE}, seed 0: at most {TRAINING['iterations']} steps of {TRAINING['batch']} "
-        f"patches of {TRAINING['patch']} x {TRAINING['patch']} pixels on the absolute error, all else at "
-        "its default, the rate of learning too: it suits the light ones, and none was looked for for the others. Means over 8 "
-        f"test fields with 95 % intervals. Restoring: the median (least to largest) of {TIMES} rounds in one run, one thread.",
+        f"patches of {TRAINING['patch']} x {TRAINING['patch']} pixels on the absolute error, all else at its default, "
+        "the rate of learning too: it suits the light ones, and none was looked for for the others. Means over 8 test "
+        f"fields with 95 % intervals. Restoring: the median (least to largest) of {TIMES} rounds in one run, one "
+        "thread.",
     )
     reference = float(np.median(taken[slowest]))
     for name in there:
