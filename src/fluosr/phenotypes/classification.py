@@ -145,7 +145,9 @@ def judge_classifier(
         if not mine.any():
             raise UsageError(f"there is no cell of {name} to judge a classifier on: put wells of it in the test split.")
         good = (told[mine] > 0.5) == bool(number)
-        right.append(np.array([(good[wells[mine] == w].sum(), (wells[mine] == w).sum()) for w in np.unique(wells[mine])]))
+        right.append(
+            np.array([(good[wells[mine] == w].sum(), (wells[mine] == w).sum()) for w in np.unique(wells[mine])])
+        )
         scores.append(told[mine])
 
     def figure(times_0: np.ndarray, times_1: np.ndarray) -> np.ndarray:
@@ -222,7 +224,7 @@ def _fit(z: np.ndarray, treated: np.ndarray, penalty: float) -> tuple[np.ndarray
 
 
 def _folds(wells: np.ndarray, treated: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
-    """(N,) masks of the cells left out: whole wells, some of either class in each fold; none where there are too few."""
+    """(N,) masks of the cells left out: whole wells, of either class in each fold; none where there are too few."""
     groups = [generator.permutation(np.unique(wells[treated == side])) for side in (False, True)]
     count = min(FOLDS, *(len(group) for group in groups))
     if count < 2:
@@ -235,5 +237,3 @@ def _left_out(features: np.ndarray, treated: np.ndarray, fold: np.ndarray, penal
     weights, bias = _fit(_standard(features[~fold], mean, spread), treated[~fold], penalty)
     score = (_standard(features[fold], mean, spread) @ weights + bias) * np.where(treated[fold], 1.0, -1.0)
     return float((_balance(treated[fold]) * np.logaddexp(0, -score)).sum())
-
-

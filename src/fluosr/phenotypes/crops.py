@@ -185,19 +185,23 @@ def cut_crops(image: np.ndarray, nuclei: Nuclei, size_px: int) -> tuple[np.ndarr
     return np.stack(crops).astype(np.float32) if crops else np.zeros(shape, np.float32), which
 
 
-def levels_of(fields: Sequence[np.ndarray], channels: Sequence[str]) -> Levels:
-    """Levels from whole fields: for each channel the medians over the fields of their .5 % and 99.9 % grey values.
+def grey_ends(field: np.ndarray) -> np.ndarray:
+    """(C, Y, X) -> (C, 2): the .5 % and 99.9 % grey values of each channel."""
+    return np.array([np.percentile(channel, (DARK_PERCENT, BRIGHT_PERCENT)) for channel in field])
 
-    The bright end is that of the brightest field, lest one treatment's brightness be cut off.
+
+def levels_of(ends: np.ndarray, channels: Sequence[str]) -> Levels:
+    """Levels from the ends of whole fields: the median of the dark ends, and the bright end of the brightest field.
+
+    One treatment may be brighter than the others, and nothing of it is to be cut off.
 
     Args:
-        fields: (C, Y, X) grey values each; those learnt from.
+        ends: (F, C, 2) of ``grey_ends``, of the fields learnt from.
         channels: C names, for the words.
 
     Raises:
         UsageError: a channel that is empty in all fields.
     """
-    ends = np.array([[np.percentile(c, (DARK_PERCENT, BRIGHT_PERCENT)) for c in field] for field in fields])
     dark, bright = np.median(ends[:, :, 0], axis=0), ends[:, :, 1].max(axis=0)
     for number, name in enumerate(channels):
         if not bright[number] > dark[number]:

@@ -43,9 +43,7 @@ class Nuclei:
         return len(self.areas_px)
 
 
-def find_nuclei(
-    image: np.ndarray, *, diameter_px: float | None = None, pixel_size_nm: float | None = None
-) -> Nuclei:
+def find_nuclei(image: np.ndarray, *, diameter_px: float | None = None, pixel_size_nm: float | None = None) -> Nuclei:
     """The nuclei of an image in which they are bright.
 
     The background, a wide minimum, is taken off; what lies above a threshold of Otsu's between the square roots of
@@ -77,7 +75,7 @@ def find_nuclei(
         diameter_px = usual_diameter(grey)
     if not (math.isfinite(diameter_px) and diameter_px >= 4):
         raise UsageError(
-            f"a nuclear diameter of {diameter_px:g} pixels is too small for nuclei to be outlined: at least 4 are needed."
+            f"nuclei of {diameter_px:g} pixels across are too small to be outlined: at least 4 are needed."
         )
     smooth, mask = _above(grey, diameter_px)
     return _outlined(smooth, _parted(mask, diameter_px), diameter_px)
@@ -106,7 +104,9 @@ def _above(grey: np.ndarray, diameter_px: float) -> tuple[np.ndarray, np.ndarray
     wide = int(min(WIDE * diameter_px, *grey.shape)) // 2 * 2 + 1
     low = ndimage.minimum_filter(ndimage.gaussian_filter(grey, 2 * sigma, mode="nearest"), wide, mode="nearest")
     smooth = smooth - ndimage.gaussian_filter(low, wide / 2, mode="nearest")
-    noise = float(np.median(np.abs(grey - smooth - np.median(grey - smooth)))) * 1.4826 / (2 * sigma * math.sqrt(math.pi))
+    noise = (
+        float(np.median(np.abs(grey - smooth - np.median(grey - smooth)))) * 1.4826 / (2 * sigma * math.sqrt(math.pi))
+    )
     root = np.sqrt(np.maximum(smooth, 0))
     return smooth, smooth > max(LOWEST * otsu(root) ** 2, NOISE * noise)
 

@@ -125,7 +125,9 @@ class AssayWell:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} lies between 0 and 1, got {getattr(self, name):g}.")
         if min(self.culture.shape) < SMALLEST_FIELD_PX:
-            raise UsageError(f"a well needs {SMALLEST_FIELD_PX} x {SMALLEST_FIELD_PX} pixels, got {self.culture.shape}.")
+            raise UsageError(
+                f"a well needs {SMALLEST_FIELD_PX} x {SMALLEST_FIELD_PX} pixels, got {self.culture.shape}."
+            )
 
     @property
     def channels(self) -> tuple[str, str, str]:
@@ -155,9 +157,7 @@ class AssayWell:
         pixel, psf = self.culture.pixel_size_nm, GaussianPSF(self.microscope.fwhm_nm)
         factor = max(1, math.ceil(pixel / FINE_NM))
         margin = margin_for(max(psf.reach_nm, self.culture.margin_nm), pixel)
-        return imaging_operator(
-            self.culture.shape, factor, psf, pixel, grid=Grid(self.culture.shape, factor, margin)
-        )
+        return imaging_operator(self.culture.shape, factor, psf, pixel, grid=Grid(self.culture.shape, factor, margin))
 
     @cached_property
     def _light(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fluosr.optics.sampling import Grid
 from fluosr.simulate.cell_field import CellField, Texture, scattered
-from fluosr.simulate.nuclei import Nucleus, NucleiPhantom
+from fluosr.simulate.nuclei import NucleiPhantom, Nucleus
 
 JITTER = 0.22  # of cells' middles, spacings
 WAVES = 4  # around a cell's outline, from the second on: stretched, three-cornered, ...

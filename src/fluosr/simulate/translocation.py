@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from fluosr.simulate.culture import AdherentCell, CellCulture, CultureMaps, streaks
 
 UNTREATED_RATIO, TREATED_RATIO = 0.25, 4.0  # concentration in the nucleus over that in the cytoplasm
 EXPRESSION = 0.5  # standard deviation of its logarithm from cell to cell
+CLOSE_NM = 3000.0  # of the cytoplasm beside the nucleus
 GRAIN = 0.16  # of the protein, standard deviation of its logarithm
 
 
@@ -52,8 +54,8 @@ class Translocation:
             generator: of expression and textures; it is drawn from in the same way whatever the strengths are.
 
         Returns:
-            (3, ny, nx) brightness, about 1 where it is common; and for each cell the concentrations' ratio and the
-            protein's whole amount.
+            (3, ny, nx) brightness, about 1 where it is common; and for each cell the concentrations' ratio, that of the
+            light over the nucleus to that over the cytoplasm close to it, and the protein's whole amount.
         """
         count = len(cells)
         amount = generator.lognormal(0, EXPRESSION, count)
@@ -71,5 +73,23 @@ class Translocation:
         stain = np.append(generator.lognormal(0, 0.2, count), 0.0)[maps.owner]
         cortex = np.exp(-(((1 - maps.remoteness) / 0.06 - 1) ** 2))
         actin = stain * (maps.cytoplasm * (0.55 + 0.5 * np.exp(0.7 * fibres - 0.25)) + 0.35 * cortex)
-        truth = {"concentration_ratio": ratio, "amount": amount * (0.5 * inside + outside)}
+        truth = {
+            "concentration_ratio": ratio,
+            "light_ratio": _light_ratio(protein, maps, count),
+            "amount": amount * (0.5 * inside + outside),
+        }
         return np.stack([maps.dna, protein, actin]), truth
+
+
+def _light_ratio(protein: np.ndarray, maps: CultureMaps, count: int) -> np.ndarray:
+    """(count,) mean light over each nucleus over that within ``CLOSE_NM`` of it, in its own cell; NaN without one."""
+    fine_nm = float(maps.y_nm[1] - maps.y_nm[0])
+    outside = maps.nucleus < 0
+    close = outside & (ndimage.distance_transform_edt(outside) <= CLOSE_NM / fine_nm)
+    around = np.where(close, maps.owner, -1)
+    ones = np.ones(protein.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over, beside = (
+            maps.sums(protein, labels, count) / maps.sums(ones, labels, count) for labels in (maps.nucleus, around)
+        )
+        return np.asarray(over / beside)

@@ -1,0 +1,203 @@
+"""Conditions compared in every feature, as several methods show the same cells, with a classifier beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fluosr.errors import UsageError
+from fluosr.phenotypes.classification import Accuracy, judge_classifier, pixel_features, train_classifier
+from fluosr.phenotypes.crops import CropSet
+from fluosr.phenotypes.effects import Effect, effect_size
+from fluosr.phenotypes.features import CellMeasure, Feature, as_compared, feature_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class PhenotypeComparison:
+    """What was measured.
+
+    Attributes:
+        sets: method -> its crops, of the same cells.
+        measure: how all of them were measured.
+        control: name of the treatment that the others are held against.
+        treatments: all, the control first.
+        tables: method -> feature -> (N,) values.
+        effects: method -> feature -> treatment -> effect; none where too few cells could be measured.
+        accuracies: what the classifier saw ("features", "pixels") -> method -> accuracy on the test wells.
+        notes: what the user should know, in plain words.
+    """
+
+    sets: dict[str, CropSet]
+    measure: CellMeasure
+    control: str
+    treatments: tuple[str, ...]
+    tables: dict[str, dict[str, np.ndarray]]
+    effects: dict[str, dict[str, dict[str, Effect]]]
+    accuracies: dict[str, dict[str, Accuracy]]
+    notes: tuple[str, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Those measured."""
+        return self.measure.features
+
+    def describe(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {
+            "control": self.control,
+            "treatments": list(self.treatments),
+            "measure": vars(self.measure),
+            "effects": {
+                method: {
+                    feature: {name: effect.describe() for name, effect in found.items()}
+                    for feature, found in of_method.items()
+                }
+                for method, of_method in self.effects.items()
+            },
+            "classifiers": {
+                kind: {method: found.describe() for method, found in judged.items()}
+                for kind, judged in self.accuracies.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def compare_conditions(
+    reference: CropSet,
+    others: Mapping[str, CropSet] | None = None,
+    *,
+    name: str = "reference",
+    control: str | None = None,
+    spot_threshold: float | None = None,
+    classify: bool = True,
+    generator: np.random.Generator,
+) -> PhenotypeComparison:
+    """Measure every cell, and say how far each treatment lies from the control.
+
+    Levels, background and nuclear diameter are the reference's for all. Classifiers learn on the reference's cells of
+    the training wells, and are judged on every method's cells of the test wells.
+
+    Args:
+        reference: crops as they were taken.
+        others: method -> crops of the same cells; cells that one of the sets lacks are left out.
+        name: of the reference.
+        control: treatment; the first of the reference's without.
+        spot_threshold: grey values above the background; Otsu's in each cell without.
+        classify: train and judge classifiers.
+        generator: of intervals and folds.
+
+    Raises:
+        UsageError: one treatment only, no such control, methods without a common cell or of other channels or sizes.
+    """
+    sets, notes = _common({name: reference, **(others or {})}, name)
+    present = list(dict.fromkeys(sets[name].treatments.tolist()))
+    chosen = present[0] if control is None else control
+    if chosen not in present:
+        raise UsageError(f"there is no treatment {chosen!r}: take one of {', '.join(present)}.")
+    if len(present) < 2:
+        raise UsageError(f"these crops have one treatment only ({present[0]}): nothing can be compared.")
+    treatments = (chosen, *(treatment for treatment in present if treatment != chosen))
+    measure = CellMeasure.of(reference, spot_threshold=spot_threshold)
+    tables = {method: measure.measure(crops.pixels) for method, crops in sets.items()}
+    effects: dict[str, dict[str, dict[str, Effect]]] = {}
+    for method, crops in sets.items():
+        effects[method] = {
+            feature.name: _effects(as_compared(feature, tables[method][feature.name]), crops, treatments, generator)
+            for feature in measure.features
+        }
+    accuracies: dict[str, dict[str, Accuracy]] = {}
+    if classify:
+        learnt_from = reference.of_split("train")
+        reason = _no_classifier(learnt_from, sets[name].of_split("test"), treatments)
+        if reason is None:
+            accuracies = _accuracies(learnt_from, sets, measure, (treatments[0], treatments[1]), generator)
+        else:
+            notes.append(reason)
+    return PhenotypeComparison(sets, measure, chosen, treatments, tables, effects, accuracies, tuple(notes))
+
+
+def _common(sets: dict[str, CropSet], name: str) -> tuple[dict[str, CropSet], list[str]]:
+    """The sets cut down to the cells that all have, in the reference's order."""
+    reference = sets[name]
+    keys = {method: _keys(crops) for method, crops in sets.items()}
+    for method, crops in sets.items():
+        if crops.pixels.shape[1:] != reference.pixels.shape[1:]:
+            raise UsageError(
+                f"{method} has crops of shape {crops.pixels.shape[1:]} and {name} of {reference.pixels.shape[1:]}: the "
+                "same channels and size are needed."
+            )
+    shared = set.intersection(*(set(part) for part in keys.values()))
+    if not shared:
+        raise UsageError(f"{' and '.join(sets)} have no cell in common (well, field and place of its nucleus).")
+    order = [key for key in keys[name] if key in shared]
+    notes = []
+    if any(len(crops) != len(shared) for crops in sets.values()):
+        notes.append(f"{len(shared)} cells are in all of {', '.join(sets)}; the others were left out.")
+    found = {}
+    for method, crops in sets.items():
+        place = {key: row for row, key in enumerate(keys[method])}
+        found[method] = crops.chosen(np.array([place[key] for key in order]))
+    return found, notes
+
+
+def _keys(crops: CropSet) -> list[tuple[str, str, float, float]]:
+    return [
+        (well, field, round(y, 1), round(x, 1))
+        for well, field, (y, x) in zip(
+            crops.wells.tolist(), crops.fields.tolist(), crops.places_px.tolist(), strict=True
+        )
+    ]
+
+
+def _effects(
+    values: np.ndarray, crops: CropSet, treatments: tuple[str, ...], generator: np.random.Generator
+) -> dict[str, Effect]:
+    found = {}
+    control = crops.treatments == treatments[0]
+    for treatment in treatments[1:]:
+        mine = crops.treatments == treatment
+        if min(np.isfinite(values[control]).sum(), np.isfinite(values[mine]).sum()) < 2:
+            continue
+        found[treatment] = effect_size(
+            values[control], crops.wells[control], values[mine], crops.wells[mine], generator=generator
+        )
+    return found
+
+
+def _no_classifier(learnt: CropSet, judged: CropSet, treatments: tuple[str, ...]) -> str | None:
+    if len(treatments) > 2:
+        return f"no classifier: it tells two treatments apart, and there are {len(treatments)}."
+    for split, crops in (("training", learnt), ("test", judged)):
+        missing = [treatment for treatment in treatments if treatment not in crops.treatments]
+        if missing:
+            return f"no classifier: the {split} split has no cell of {missing[0]}."
+    return None
+
+
+def _accuracies(
+    learnt_from: CropSet,
+    sets: dict[str, CropSet],
+    measure: CellMeasure,
+    classes: tuple[str, str],
+    generator: np.random.Generator,
+) -> dict[str, dict[str, Accuracy]]:
+    def features(crops: CropSet) -> np.ndarray:
+        return feature_matrix(measure.features, measure.measure(crops.pixels))
+
+    def pixels(crops: CropSet) -> np.ndarray:
+        return pixel_features(crops.pixels)
+
+    found: dict[str, dict[str, Accuracy]] = {}
+    for kind, seen in (("features", features), ("pixels", pixels)):
+        model = train_classifier(
+            seen(learnt_from), learnt_from.treatments, learnt_from.wells, classes, generator=generator
+        )
+        tested = {method: crops.of_split("test") for method, crops in sets.items()}
+        found[kind] = {
+            method: judge_classifier(model, seen(crops), crops.treatments, crops.wells, generator=generator)
+            for method, crops in tested.items()
+        }
+    return found
