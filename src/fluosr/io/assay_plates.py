@@ -47,7 +47,9 @@ def save_plate(
             f"{folder}: the plate takes {need / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free there. Take fewer "
             "--wells, or another --output."
         )
-    rows, truth, written = [], [], []
+    rows: list[tuple[str, str, str]] = []
+    truth: list[tuple[object, ...]] = []
+    written: list[Path] = []
     for number, (name, treatment, well) in enumerate(wells):
         path, masks = folder / f"{name}.ome.tif", folder / MASKS / f"{name}.tif"
         pixel = well.culture.pixel_size_nm

@@ -105,8 +105,9 @@ def read_crop_set(folder: Path, split: str | None = None) -> CropSet:
         places = np.array([[float(row["y_px"]), float(row["x_px"])] for row in rows])
         areas = np.array([float(row["nucleus_area_px"]) for row in rows])
         levels, pixel = np.array(record["levels"], float), record["pixel_size_nm"]
-        known = (tuple(map(str, record["channels"])), None if pixel is None else float(pixel))
-        numbers = (int(record["nuclei"]), int(record["protein"]), float(record["nucleus_diameter_px"]))
+        channels = tuple(map(str, record["channels"]))
+        nuclei, protein = int(record["nuclei"]), int(record["protein"])
+        diameter = float(record["nucleus_diameter_px"])
         dark, bright = levels.T
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise ImageReadError(
@@ -117,7 +118,21 @@ def read_crop_set(folder: Path, split: str | None = None) -> CropSet:
         raise ImageReadError(f"{folder} holds NaN or infinity; make the crops anew.")
     wells, treatments, splits = (np.array([row[name] for row in rows]) for name in ("well", "treatment", "split"))
     sources = np.array([row.get("field") or row["file"] for row in rows])
-    return CropSet(pixels, wells, treatments, splits, sources, places, areas, *known, Levels(dark, bright), *numbers)
+    return CropSet(
+        pixels,
+        wells,
+        treatments,
+        splits,
+        sources,
+        places,
+        areas,
+        channels,
+        None if pixel is None else float(pixel),
+        Levels(dark, bright),
+        nuclei,
+        protein,
+        diameter,
+    )
 
 
 def _record(path: Path) -> dict[str, Any]:

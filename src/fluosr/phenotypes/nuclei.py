@@ -186,7 +186,9 @@ def _outlined(smooth: np.ndarray, parts: np.ndarray, diameter_px: float) -> Nucl
     """Each part where it has half of its own light, without holes; too small and too large ones are left out."""
     disc = math.pi * diameter_px**2 / 4
     labels = np.zeros(smooth.shape, np.int32)
-    centres, areas, border = [], [], []
+    centres: list[tuple[float, float]] = []
+    areas: list[int] = []
+    border: list[bool] = []
     for number, window in enumerate(ndimage.find_objects(parts), start=1):
         if window is None:
             continue

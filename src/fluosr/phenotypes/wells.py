@@ -24,7 +24,8 @@ class WellFigure:
     Args:
         interval: the figure of all wells, and the ends.
         wells: in each of the two groups.
-        kind: of the interval: "bootstrap", "jackknife" where there are few wells, "none" where there is one.
+        kind: of the interval: "bootstrap", "jackknife" where there are few wells, "none" where there is one, or where
+            without one of them nothing is left to measure.
     """
 
     interval: Interval
@@ -35,7 +36,7 @@ class WellFigure:
     def note(self) -> str | None:
         """What to know before the interval is believed; None where there is nothing."""
         if self.kind == "none":
-            return "one well of a condition: nothing is known of how other wells would differ"
+            return "too few wells of a condition: nothing is known of how other wells would differ"
         if self.kind == "jackknife":
             return f"{min(self.wells)} wells, too few to resample: the interval takes their scatter for a Gaussian"
         return None
@@ -112,6 +113,8 @@ def over_wells(
             weights = [np.repeat(ones[0], count, 0), np.repeat(ones[1], count, 0)]
             weights[side] = without
             found = figure(weights[0], weights[1])
+            if not np.isfinite(found).all():  # without one of the wells there is no figure: nothing bounds it
+                return WellFigure(Interval(value, *limits), counts, "none")
             variance += (count - 1) / count * float(((found - found.mean()) ** 2).sum())
         reach = student(min(counts) - 1) * math.sqrt(variance)
         ends, kind = (value - reach, value + reach), "jackknife"
@@ -121,7 +124,8 @@ def over_wells(
 
 def _times(draws: np.ndarray, count: int) -> np.ndarray:
     """(R, count) how often each well was drawn."""
-    return np.stack([np.bincount(row, minlength=count) for row in draws]).astype(float)
+    row = np.arange(len(draws))[:, None] * count
+    return np.bincount((draws + row).ravel(), minlength=draws.shape[0] * count).reshape(-1, count).astype(float)
 
 
 def _quantiles(found: np.ndarray, count: int) -> tuple[float, float]:

@@ -18,6 +18,7 @@ STACKS = (18, 34)  # of one cell, fewest and most
 STACK_NM, STACK_SPREAD = 620.0, 0.22  # radius, and the standard deviation of its logarithm
 STEP_NM = 480.0  # along the ribbon, from stack to stack
 ASIDE_NM = 900.0  # of the ribbon from the nucleus' rim
+CLOSEST_NM = 600.0  # likewise, where the cell ends there
 WOBBLE_NM = 420.0  # of the stacks across the ribbon
 SHAPES = 0.25  # of the ribbons' lengths and widths from cell to cell, standard deviation of the logarithm
 FURTHEST = 0.8  # remoteness up to which stacks scatter
@@ -63,7 +64,10 @@ class GolgiScattering:
         centres, radii, bright, members = [], [], [], []
         for number, cell in enumerate(cells):
             stacks = int(generator.integers(STACKS[0], STACKS[1] + 1))
-            home, size = _ribbon(cell, stacks, generator), STACK_NM * generator.lognormal(0, STACK_SPREAD, stacks)
+            home, size = (
+                _ribbon(maps, cell, number, stacks, generator),
+                STACK_NM * generator.lognormal(0, STACK_SPREAD, stacks),
+            )
             away, leaves = _scattered(maps, cell, number, home, generator), generator.uniform(size=stacks)
             centres.append(np.where((leaves < strengths[number])[:, None], away, home))
             radii.append(size)
@@ -82,7 +86,9 @@ class GolgiScattering:
         return np.stack([maps.dna, golgi + DIFFUSE * diffuse, np.maximum(tubulin, 0)]), truth
 
 
-def _ribbon(cell: AdherentCell, stacks: int, generator: np.random.Generator) -> np.ndarray:
+def _ribbon(
+    maps: CultureMaps, cell: AdherentCell, number: int, stacks: int, generator: np.random.Generator
+) -> np.ndarray:
     """(n, 2) places along an arc around a part of the nucleus, on the side where its microtubules begin."""
     nucleus = cell.nucleus
     # Some are drawn out, others heaped.
@@ -96,7 +102,13 @@ def _ribbon(cell: AdherentCell, stacks: int, generator: np.random.Generator) -> 
     probe = float(nucleus.axes_nm.min())
     rim = probe / np.maximum(1 - nucleus.depth(*(probe * ways).T), 1e-3)
     out = rim + ASIDE_NM + WOBBLE_NM * width * generator.standard_normal(stacks)
-    return np.asarray(nucleus.centre_nm + out[:, None] * ways)
+    places = nucleus.centre_nm + out[:, None] * ways
+    rows, columns = (
+        np.searchsorted(side, places.T[i]).clip(0, len(side) - 1) for i, side in enumerate((maps.y_nm, maps.x_nm))
+    )
+    # Where another cell begins, or none is, the ribbon keeps close to the nucleus, which is always in its own cell.
+    outside = maps.owner[rows, columns] != number
+    return np.asarray(np.where(outside[:, None], nucleus.centre_nm + (rim + CLOSEST_NM)[:, None] * ways, places))
 
 
 def _scattered(
