@@ -86,8 +86,8 @@ def against_truth() -> list[Table]:
     features = Table(
         "Features of single cells against their truth",
         ["assay", "feature", "cells", "not measured", "correlation", "slope", "median found / true"],
-        "Correlation and slope of base-2 logarithms (of nuclear areas: the values). The true ratio is that of the light "
-        "before blur, haze and background; true spots are stacks that touch.",
+        "Correlation and slope of base-2 logarithms (of nuclear areas: the values). The true ratio is that of the "
+        "light before blur, haze and background; true spots are stacks that touch.",
     )
     effects = Table(
         "Effects at known strengths",

@@ -15,14 +15,14 @@ import numpy as np
 from fluosr import __version__
 from fluosr.errors import ImageReadError, OutputError, UsageError
 from fluosr.io.channels import open_fields
-from fluosr.io.write import make_folder, write_json, write_ome_channels, write_text
+from fluosr.io.write import StrPath, make_folder, write_json, write_ome_channels, write_text
 from fluosr.phenotypes.crops import CropSet, Levels
 
 TABLE, RECORD = "crops.csv", "crops.json"
 COLUMNS = ("file", "index", "well", "treatment", "split", "y_px", "x_px", "nucleus_area_px", "field")
 
 
-def write_crop_set(folder: Path, crops: CropSet, **more: Any) -> list[Path]:
+def write_crop_set(folder: StrPath, crops: CropSet, **more: Any) -> list[Path]:
     """Write ``WELL.tif`` (N, C, R, R) float32 for each well, the table, and last the record.
 
     Args:
@@ -36,6 +36,7 @@ def write_crop_set(folder: Path, crops: CropSet, **more: Any) -> list[Path]:
     Raises:
         OutputError: it cannot be written, or crops are there already.
     """
+    folder = Path(folder)
     make_folder(folder)
     if (folder / TABLE).exists() or (folder / RECORD).exists() or any(folder.glob("*.tif")):
         raise OutputError(f"{folder} holds crops or TIFFs already: choose another --output, or delete them first.")
@@ -75,7 +76,7 @@ def write_crop_set(folder: Path, crops: CropSet, **more: Any) -> list[Path]:
     return [*written, folder / TABLE, folder / RECORD]
 
 
-def read_crop_set(folder: Path, split: str | None = None) -> CropSet:
+def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
     """A set of crops.
 
     Args:
@@ -86,6 +87,7 @@ def read_crop_set(folder: Path, split: str | None = None) -> CropSet:
         ImageReadError: something is not there or damaged.
         UsageError: a well in two splits, or other parts that do not fit; no crop of that split.
     """
+    folder = Path(folder)
     for name in (TABLE, RECORD):
         if not (folder / name).is_file():
             raise ImageReadError(f"{folder} is no set of crops: it has no {name}. fluosr crops makes one from a plate.")
