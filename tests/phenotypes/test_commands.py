@@ -73,6 +73,15 @@ def test_methods_are_compared_on_the_cells_that_they_share(tmp_path: Path) -> No
     assert accuracy["real"] == 1 > accuracy["flat"]
 
 
+def test_effects_of_the_test_wells_alone_leave_the_classifier_its_training_wells(tmp_path: Path) -> None:
+    write_crop_set(tmp_path / "crops", crop_set({"control": [0.4] * 4, "drug": [2.5] * 4}, cells=3))
+    done = fluosr("features", tmp_path / "crops", "--split", "test", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "out" / "effects.json").read_text())
+    assert record["effects"]["crops"]["nucleus_to_ring"]["drug"]["cells"] == [6, 6]
+    assert record["classifiers"]["features"]["crops"]["balanced_accuracy"]["value"] > 0.9
+
+
 def test_a_dose_row_is_compared_with_its_first_dose(tmp_path: Path) -> None:
     write_crop_set(tmp_path / "crops", crop_set({"dose 0": [0.4], "dose 1": [1.0], "dose 2": [2.5]}, cells=6))
     done = fluosr("features", tmp_path / "crops", "-o", tmp_path / "out")

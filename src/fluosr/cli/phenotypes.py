@@ -127,19 +127,19 @@ def features(
 
     if split not in ("all", "train", "test"):
         raise UsageError(f"--split {split}: take all, train or test.")
-    wanted = None if split == "all" else split
     name = crops.resolve().name
     others = {}
     for folder in against or []:
         label = folder.resolve().name
         if label == name or label in others:
             raise UsageError(f"two sets of crops are called {label}: rename one of the folders, they name the methods.")
-        others[label] = read_crop_set(folder, wanted)
+        others[label] = read_crop_set(folder)
     found = compare_conditions(
-        read_crop_set(crops, wanted),
+        read_crop_set(crops),
         others,
         name=name,
         control=control,
+        split=None if split == "all" else split,
         spot_threshold=spot_threshold,
         classify=classify,
         generator=np.random.default_rng(seed),

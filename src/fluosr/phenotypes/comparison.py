@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,7 @@ def compare_conditions(
     *,
     name: str = "reference",
     control: str | None = None,
+    split: str | None = None,
     spot_threshold: float | None = None,
     classify: bool = True,
     generator: np.random.Generator,
@@ -84,15 +85,23 @@ def compare_conditions(
         reference: crops as they were taken.
         others: method -> crops of the same cells; cells that one of the sets lacks are left out.
         name: of the reference.
+        split: "train" or "test" for effects of its cells alone; classifiers learn on the training wells all the same.
         control: treatment; the first of the reference's without.
         spot_threshold: grey values above the background; Otsu's in each cell without.
         classify: train and judge classifiers.
         generator: of intervals and folds.
 
     Raises:
-        UsageError: one treatment only, no such control, methods without a common cell or of other channels or sizes.
+        UsageError: one treatment only, no such control or split, methods without a common cell or of other channels or
+            sizes.
     """
     sets, notes = _common({name: reference, **(others or {})}, name)
+    if split is not None:
+        sets = {method: crops.of_split(split) for method, crops in sets.items()}
+        if not len(sets[name]):
+            raise UsageError(
+                f"there is no cell of the {split} split: measure all, or make crops with other wells in it."
+            )
     present = list(dict.fromkeys(sets[name].treatments.tolist()))
     chosen = present[0] if control is None else control
     if chosen not in present:
@@ -184,18 +193,16 @@ def _accuracies(
     classes: tuple[str, str],
     generator: np.random.Generator,
 ) -> dict[str, dict[str, Accuracy]]:
-    def features(crops: CropSet) -> np.ndarray:
-        return feature_matrix(measure.features, measure.measure(crops.pixels))
-
-    def pixels(crops: CropSet) -> np.ndarray:
-        return pixel_features(crops.pixels)
-
+    seen_by: dict[str, Callable[[CropSet], np.ndarray]] = {
+        "features": lambda crops: feature_matrix(measure.features, measure.measure(crops.pixels)),
+        "pixels": lambda crops: pixel_features(crops.pixels),
+    }
+    tested = {method: crops.of_split("test") for method, crops in sets.items()}
     found: dict[str, dict[str, Accuracy]] = {}
-    for kind, seen in (("features", features), ("pixels", pixels)):
+    for kind, seen in seen_by.items():
         model = train_classifier(
             seen(learnt_from), learnt_from.treatments, learnt_from.wells, classes, generator=generator
         )
-        tested = {method: crops.of_split("test") for method, crops in sets.items()}
         found[kind] = {
             method: judge_classifier(model, seen(crops), crops.treatments, crops.wells, generator=generator)
             for method, crops in tested.items()
