@@ -96,3 +96,9 @@ def test_cells_that_could_not_be_measured_are_counted_and_too_few_refused() -> N
     assert found.cells == (3, 3) and found.left_out == (1, 1)
     with pytest.raises(UsageError, match="of 3 cells 1 could be measured"):
         effect([1.0, math.nan, math.nan], [4.0, 5.0])
+
+
+def test_cells_that_are_all_alike_have_no_effect_size_and_say_so() -> None:
+    found = effect([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+    assert found.auc.interval.value == 0.5 and math.isnan(found.hedges_g.interval.value)
+    assert found.hedges_g.describe()["value"] is None and "all alike" in str(found.hedges_g.note)

@@ -35,6 +35,8 @@ class WellFigure:
     @property
     def note(self) -> str | None:
         """What to know before the interval is believed; None where there is nothing."""
+        if not math.isfinite(self.interval.value):
+            return "cells are all alike: there is no spread to hold a difference against"
         if self.kind == "none":
             return "too few wells of a condition: nothing is known of how other wells would differ"
         if self.kind == "jackknife":

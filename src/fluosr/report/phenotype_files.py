@@ -86,6 +86,8 @@ def _median(values: np.ndarray) -> str:
 
 def _figure(figure: WellFigure) -> str:
     found = figure.interval
+    if not np.isfinite(found.value):
+        return "-"
     if not np.isfinite([found.low, found.high]).all():
         return f"{found.value:.3g} (no interval)"
     return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"

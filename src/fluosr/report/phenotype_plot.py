@@ -7,20 +7,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from fluosr.corrections.intervals import Interval
 from fluosr.phenotypes.comparison import PhenotypeComparison
 from fluosr.phenotypes.features import Feature
 from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, png_of
 
 COLOURS = (BLUE, ORANGE, GREEN)
 WIDTH = 0.8  # of a method's boxes together
-FEW_BOXES = 12  # up to which effect sizes are written beside them
+FEW_BOXES = 12  # up to which two panels stand side by side
+FEW_TREATMENTS = 3  # up to which effect sizes are written over the boxes
+ROOM = 0.2  # for them, of a panel's height
 
 
 def phenotype_plot(found: PhenotypeComparison) -> bytes:
     """PNG: a panel for each feature, a group of boxes for each method; solid for the control, dotted for treatments.
 
-    Boxes hold the middle half of the cells, whiskers the middle 90 %. Over each treated box stands Hedges' g against
-    the control with its 95 % interval over wells.
+    Boxes hold the middle half of the cells, whiskers the middle 90 %. Over each treated box, of up to two treatments,
+    stands Hedges' g against the control with its 95 % interval over wells.
     """
     features = [feature for feature in found.features if _measured(found, feature)]
     boxes = len(found.sets) * len(found.treatments)
@@ -62,8 +65,9 @@ def _panel(axes: Axes, found: PhenotypeComparison, feature: Feature) -> None:
                 manage_ticks=False,
             )  # fmt: skip
             effect = found.effects[method][feature.name].get(treatment)
-            if effect is not None and len(found.sets) * len(found.treatments) <= FEW_BOXES:
-                _say(axes, x, float(np.percentile(mine, 95)), effect.hedges_g.interval)
+            if effect is not None and len(found.treatments) <= FEW_TREATMENTS:
+                whisker = mine[mine <= np.percentile(mine, 95)].max()
+                _say(axes, x, float(whisker), effect.hedges_g.interval)
             if len(found.sets) == 1:
                 ticks.append(x)
                 labels.append(treatment)
@@ -74,22 +78,24 @@ def _panel(axes: Axes, found: PhenotypeComparison, feature: Feature) -> None:
         axes.set_yscale("log")
         # Room for the figures above the boxes.
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.14)
+        axes.set_ylim(low, high * (high / low) ** ROOM)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.14 * (high - low))
+        axes.set_ylim(low, high + ROOM * (high - low))
     axes.set_xticks(ticks, labels, rotation=0 if len(labels) < 5 else 30)
     axes.set_xlim(-0.6, len(found.sets) - 0.4)
     treated = ", ".join(found.treatments[1:]) if len(found.treatments) < 4 else "treatments"
     dress(axes, feature.words, f"solid {found.control}, dotted {treated}", "")
 
 
-def _say(axes: Axes, x: float, y: float, interval: object) -> None:
-    value, low, high = (getattr(interval, name) for name in ("value", "low", "high"))
-    text = f"g {value:.2f}" + (f"\n[{low:.2f}, {high:.2f}]" if np.isfinite([low, high]).all() else "")
+def _say(axes: Axes, x: float, y: float, interval: Interval) -> None:
+    if not np.isfinite(interval.value):  # all cells are alike
+        return
+    ends = f"\n[{interval.low:.2f}, {interval.high:.2f}]" if np.isfinite([interval.low, interval.high]).all() else ""
+    text = f"g {interval.value:.2f}{ends}"
     axes.annotate(
         text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", color=INK, fontsize=7.5
     )
