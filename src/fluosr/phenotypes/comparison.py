@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from fluosr.errors import UsageError
 from fluosr.phenotypes.classification import Accuracy, judge_classifier, pixel_features, train_classifier
-from fluosr.phenotypes.crops import CropSet
+from fluosr.phenotypes.crops import CropSet, check_split
 from fluosr.phenotypes.effects import Effect, effect_size
 from fluosr.phenotypes.features import CellMeasure, Feature, as_compared, feature_matrix
 
@@ -95,13 +95,16 @@ def compare_conditions(
         UsageError: one treatment only, no such control or split, methods without a common cell or of other channels or
             sizes.
     """
-    sets, notes = _common({name: reference, **(others or {})}, name)
+    given = {name: reference, **(others or {})}
+    rows, notes = _common(given, name)
     if split is not None:
-        sets = {method: crops.of_split(split) for method, crops in sets.items()}
-        if not len(sets[name]):
+        check_split(split)
+        rows = {method: mine[given[method].splits[mine] == split] for method, mine in rows.items()}
+        if not len(rows[name]):
             raise UsageError(
                 f"there is no cell of the {split} split: measure all, or make crops with other wells in it."
             )
+    sets = {method: crops.chosen(rows[method]) for method, crops in given.items()}
     present = list(dict.fromkeys(sets[name].treatments.tolist()))
     chosen = present[0] if control is None else control
     if chosen not in present:
@@ -110,7 +113,9 @@ def compare_conditions(
         raise UsageError(f"these crops have one treatment only ({present[0]}): nothing can be compared.")
     treatments = (chosen, *(treatment for treatment in present if treatment != chosen))
     measure = CellMeasure.of(reference, spot_threshold=spot_threshold)
-    tables = {method: measure.measure(crops.pixels) for method, crops in sets.items()}
+    whole = measure.measure(reference.pixels)  # the training wells too, from which classifiers learn
+    tables = {method: measure.measure(crops.pixels) for method, crops in sets.items() if method != name}
+    tables = {name: {feature: values[rows[name]] for feature, values in whole.items()}, **tables}
     effects: dict[str, dict[str, dict[str, Effect]]] = {}
     for method, crops in sets.items():
         effects[method] = {
@@ -119,37 +124,45 @@ def compare_conditions(
         }
     accuracies: dict[str, dict[str, Accuracy]] = {}
     if classify:
-        learnt_from = reference.of_split("train")
-        reason = _no_classifier(learnt_from, sets[name].of_split("test"), treatments)
+        reason = _no_classifier(reference.of_split("train"), sets[name].of_split("test"), treatments)
         if reason is None:
-            accuracies = _accuracies(learnt_from, sets, measure, (treatments[0], treatments[1]), generator)
+            classes = (treatments[0], treatments[1])
+            accuracies["features"] = _judged(
+                _Seen(reference, feature_matrix(measure.features, whole)),
+                {m: _Seen(crops, feature_matrix(measure.features, tables[m])) for m, crops in sets.items()},
+                classes,
+                generator,
+            )
+            learnt_from = reference.of_split("train")
+            tested = {method: crops.of_split("test") for method, crops in sets.items()}
+            accuracies["pixels"] = _judged(
+                _Seen(learnt_from, pixel_features(learnt_from.pixels)),
+                {m: _Seen(crops, pixel_features(crops.pixels)) for m, crops in tested.items()},
+                classes,
+                generator,
+            )
         else:
             notes.append(reason)
     return PhenotypeComparison(sets, measure, chosen, treatments, tables, effects, accuracies, tuple(notes))
 
 
-def _common(sets: dict[str, CropSet], name: str) -> tuple[dict[str, CropSet], list[str]]:
-    """The sets cut down to the cells that all have, in the reference's order."""
+def _common(sets: dict[str, CropSet], name: str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(rows of each set of the cells that all have, in the reference's order; what to say of it)."""
     reference = sets[name]
-    keys = {method: _keys(crops) for method, crops in sets.items()}
+    places = {method: {key: row for row, key in enumerate(_keys(crops))} for method, crops in sets.items()}
     for method, crops in sets.items():
         if crops.pixels.shape[1:] != reference.pixels.shape[1:]:
             raise UsageError(
                 f"{method} has crops of shape {crops.pixels.shape[1:]} and {name} of {reference.pixels.shape[1:]}: the "
                 "same channels and size are needed."
             )
-    shared = set.intersection(*(set(part) for part in keys.values()))
+    shared = [key for key in places[name] if all(key in of_method for of_method in places.values())]
     if not shared:
         raise UsageError(f"{' and '.join(sets)} have no cell in common (well, field and place of its nucleus).")
-    order = [key for key in keys[name] if key in shared]
     notes = []
     if any(len(crops) != len(shared) for crops in sets.values()):
         notes.append(f"{len(shared)} cells are in all of {', '.join(sets)}; the others were left out.")
-    found = {}
-    for method, crops in sets.items():
-        place = {key: row for row, key in enumerate(keys[method])}
-        found[method] = crops.chosen(np.array([place[key] for key in order]))
-    return found, notes
+    return {method: np.array([of_method[key] for key in shared]) for method, of_method in places.items()}, notes
 
 
 def _keys(crops: CropSet) -> list[tuple[str, str, float, float]]:
@@ -186,25 +199,24 @@ def _no_classifier(learnt: CropSet, judged: CropSet, treatments: tuple[str, ...]
     return None
 
 
-def _accuracies(
-    learnt_from: CropSet,
-    sets: dict[str, CropSet],
-    measure: CellMeasure,
-    classes: tuple[str, str],
-    generator: np.random.Generator,
-) -> dict[str, dict[str, Accuracy]]:
-    seen_by: dict[str, Callable[[CropSet], np.ndarray]] = {
-        "features": lambda crops: feature_matrix(measure.features, measure.measure(crops.pixels)),
-        "pixels": lambda crops: pixel_features(crops.pixels),
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Crops and (N, F) what a classifier sees of them."""
+
+    crops: CropSet
+    features: np.ndarray
+
+    def of_split(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(features, treatments, wells) of its cells."""
+        mine = self.crops.splits == split
+        return self.features[mine], self.crops.treatments[mine], self.crops.wells[mine]
+
+
+def _judged(
+    learnt_from: _Seen, tested: dict[str, _Seen], classes: tuple[str, str], generator: np.random.Generator
+) -> dict[str, Accuracy]:
+    """Learnt on the training wells of the one, judged on the test wells of each."""
+    model = train_classifier(*learnt_from.of_split("train"), classes, generator=generator)
+    return {
+        method: judge_classifier(model, *seen.of_split("test"), generator=generator) for method, seen in tested.items()
     }
-    tested = {method: crops.of_split("test") for method, crops in sets.items()}
-    found: dict[str, dict[str, Accuracy]] = {}
-    for kind, seen in seen_by.items():
-        model = train_classifier(
-            seen(learnt_from), learnt_from.treatments, learnt_from.wells, classes, generator=generator
-        )
-        found[kind] = {
-            method: judge_classifier(model, seen(crops), crops.treatments, crops.wells, generator=generator)
-            for method, crops in tested.items()
-        }
-    return found

@@ -119,13 +119,22 @@ class CropSet:
 
     def of_split(self, split: str) -> CropSet:
         """Those of "train" or "test"."""
-        if split not in SPLITS:
-            raise UsageError(f"there is no split {split!r}: take train or test.")
+        check_split(split)
         return self.chosen(self.splits == split)
 
     def with_pixels(self, pixels: np.ndarray) -> CropSet:
         """The same cells as another method shows them: (N, C, R, R) grey values, such as a restored image's."""
         return replace(self, pixels=np.asarray(pixels, np.float32))
+
+
+def check_split(split: str) -> None:
+    """One of the two splits.
+
+    Raises:
+        UsageError: any other.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"there is no split {split!r}: take train or test.")
 
 
 def check_size(size_px: int) -> None:
