@@ -9,6 +9,7 @@ from collections.abc import Sequence
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from scipy.stats import norm
 from tables import DATA, Table, store
 
 import fluosr
@@ -139,6 +140,33 @@ def shown(figure: WellFigure) -> str:
     return f"{interval.value:.3g} ({interval.low:.3g} to {interval.high:.3g})"
 
 
+def coverage(runs: int = 600, cells: int = 12, between: float = 0.5) -> Table:
+    """How often the intervals of g and AUC hold the truth, where wells differ."""
+    table = Table(
+        "Intervals over wells: how often they hold the truth",
+        ["wells of each condition", "interval", "g, %", "AUC, %", "width of g, median", "g by cells, %"],
+        f"{runs} simulated experiments with {cells} cells a well: N(0 or 1, 1) about wells of N(0, {between:g}). The "
+        "last column takes cells for independent data, with the usual error of g.",
+    )
+    true_g, true_auc = 1 / np.sqrt(1 + between**2), float(norm.cdf(1 / np.sqrt(2 * (1 + between**2))))
+    for wells in (3, 5, 8, 12, 20):
+        generator = np.random.default_rng(11)
+        held, widths = np.zeros(3), []
+        for _ in range(runs):
+            sides = []
+            for shift in (0.0, 1.0):
+                middles = shift + generator.normal(0, between, wells)
+                sides.append((generator.normal(np.repeat(middles, cells), 1.0), np.repeat(np.arange(wells), cells)))
+            found = effect_size(*sides[0], *sides[1], generator=generator)
+            g, n = found.hedges_g.interval, wells * cells
+            by_cells = 1.96 * np.sqrt(2 / n + g.value**2 / (4 * n))
+            held += [g.holds(true_g), found.auc.interval.holds(true_auc), abs(g.value - true_g) < by_cells]
+            widths.append(g.high - g.low)
+        shares = [f"{100 * share / runs:.1f}" for share in held]
+        table.rows.append([wells, found.hedges_g.kind, *shares[:2], float(np.median(widths)), shares[2]])
+    return table
+
+
 def quartiles(values: np.ndarray) -> list[str]:
     """The quartiles of what was measured, as text."""
     there = values[np.isfinite(values)]
@@ -217,7 +245,7 @@ def dose_row(fields: Sequence[np.ndarray], measure: CellMeasure) -> Table:
 
 def main() -> None:
     started = time.process_time()
-    tables = against_truth()
+    tables = [*against_truth(), coverage()]
     if TREATMENTS.is_dir():
         tables += real()
     else:
