@@ -39,6 +39,7 @@ ROOMS = (
     "methods",
     "simulate",
     "quality",
+    "phenotypes",
     "restoration",
     "io",
     "report",

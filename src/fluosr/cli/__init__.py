@@ -8,11 +8,13 @@ import typer
 
 from fluosr.cli import (
     ask,
+    assay,
     calibrate,
     compare,
     confocal,
     few_shot,
     limit,
+    phenotypes,
     reconstruct,
     restore,
     simulate,
@@ -28,12 +30,14 @@ from fluosr.errors import FluosrError, ReconstructionInterrupted, in_words
 __all__ = [
     "app",
     "ask",
+    "assay",
     "calibrate",
     "compare",
     "confocal",
     "few_shot",
     "limit",
     "main",
+    "phenotypes",
     "reconstruct",
     "restore",
     "simulate",

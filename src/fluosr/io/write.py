@@ -83,6 +83,34 @@ def write_ome_tiff(path: StrPath, image: np.ndarray, pixel_size_nm: float, name:
         _write_tiff(part, image, pixel_size_nm, metadata, ome=True, bigtiff=image.nbytes > CLASSIC_BYTES)
 
 
+def write_ome_channels(path: StrPath, image: np.ndarray, pixel_size_nm: float | None, channels: Sequence[str]) -> None:
+    """Images of several channels as OME-TIFF, in their own type, with the channels' names.
+
+    Args:
+        path: where to; folders above it are made.
+        image: (C, Y, X), or (N, C, Y, X), whose N viewers take for time.
+        pixel_size_nm: nm; None where it is not known.
+        channels: C names.
+
+    Raises:
+        OutputError: it cannot be written; what was there is untouched.
+        UsageError: another number of axes or names.
+    """
+    if image.ndim not in (3, 4) or len(channels) != image.shape[-3]:
+        raise UsageError(f"{path}: images of {len(channels)} channels are (C, Y, X) or more, got shape {image.shape}.")
+    metadata: dict[str, Any] = {"axes": "TCYX"[-image.ndim :], "Channel": {"Name": list(channels)}}
+    options: dict[str, Any] = {}
+    if pixel_size_nm is not None:
+        metadata |= {f"PhysicalSize{axis}": pixel_size_nm / 1000.0 for axis in "XY"}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        options = {"resolution": (1e7 / pixel_size_nm,) * 2, "resolutionunit": "CENTIMETER"}
+    with _beside(path) as part:
+        import tifffile
+
+        with tifffile.TiffWriter(part, ome=True, bigtiff=image.nbytes > CLASSIC_BYTES) as tif:
+            tif.write(image, photometric="minisblack", metadata=metadata, software="fluosr", **options)
+
+
 def write_tiff(path: StrPath, array: np.ndarray, pixel_size_nm: float) -> None:
     """One image or a stack as ImageJ TIFF, float32, with its pixel size in micrometres.
 

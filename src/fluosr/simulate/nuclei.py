@@ -154,14 +154,18 @@ class Nucleus:
         """From its middle, further than which nothing of it is seen; the smear is longer along the longer axis."""
         return self.reach_nm + 5 * self.blur_nm * float(self.axes_nm.max() / self.axes_nm.min())
 
+    def depth(self, dy_nm: np.ndarray, dx_nm: np.ndarray) -> np.ndarray:
+        """How far inside a place is, by its way from the middle: 1 in the middle, 0 at the rim, below 0 outside."""
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        along, across = dx_nm * cosine + dy_nm * sine, dy_nm * cosine - dx_nm * sine
+        around = np.arctan2(across / self.axes_nm[1], along / self.axes_nm[0])
+        waves = sum(a * np.cos(k * around) + b * np.sin(k * around) for k, (a, b) in enumerate(self.bumps, start=2))
+        return np.asarray(1 + waves - np.hypot(along / self.axes_nm[0], across / self.axes_nm[1]))
+
     def seen(self, y_nm: np.ndarray, x_nm: np.ndarray, chromatin: Texture, grain: float, fine_nm: float) -> np.ndarray:
         """(n, m) brightness at (n, 1) rows and (1, m) columns."""
         dy, dx = np.broadcast_arrays(y_nm - self.centre_nm[0], x_nm - self.centre_nm[1])
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
-        around = np.arctan2(across / self.axes_nm[1], along / self.axes_nm[0])
-        waves = sum(a * np.cos(k * around) + b * np.sin(k * around) for k, (a, b) in enumerate(self.bumps, start=2))
-        depth = 1 + waves - np.hypot(along / self.axes_nm[0], across / self.axes_nm[1])  # 1 in the middle, 0 at the rim
+        depth = self.depth(dy, dx)
         below_nm = depth * float(self.axes_nm.min())
         if self.blur_nm:
             thick = 0.7 + 0.4 * np.clip(depth, 0, 1)

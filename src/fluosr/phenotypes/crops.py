@@ -1,0 +1,221 @@
+"""Crops of single cells: centred on nuclei, whole, in grey values, and never apart from the well they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fluosr.errors import UsageError
+from fluosr.phenotypes.nuclei import Nuclei
+
+SIZES = (32, 64, 128, 256)
+SPLITS = ("train", "test")
+DARK_PERCENT, BRIGHT_PERCENT = 0.5, 99.9  # of the pixels, for the levels
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Which grey values are the dark and the bright end of each channel: one pair for a whole set of crops.
+
+    Args:
+        dark, bright: (C,) grey values.
+
+    Raises:
+        UsageError: a channel whose bright end is not above its dark one.
+    """
+
+    dark: np.ndarray
+    bright: np.ndarray
+
+    def __post_init__(self) -> None:
+        dark, bright = (np.asarray(side, float) for side in (self.dark, self.bright))
+        if dark.shape != bright.shape or dark.ndim != 1 or not (np.isfinite(dark) & np.isfinite(bright)).all():
+            raise UsageError(f"levels are a dark and a bright grey value for each channel, got {dark} and {bright}.")
+        if not (bright > dark).all():
+            empty = ", ".join(str(channel) for channel in np.flatnonzero(bright <= dark))
+            raise UsageError(f"channel {empty} is empty: its brightest grey value is not above its darkest one.")
+        object.__setattr__(self, "dark", dark)
+        object.__setattr__(self, "bright", bright)
+
+    def to_network(self, grey: np.ndarray) -> np.ndarray:
+        """(..., C, Y, X) grey values -> float32, 2 (grey - dark) / (bright - dark) - 1."""
+        dark, bright = self._beside_pixels()
+        return np.asarray(2 * (grey - dark) / (bright - dark) - 1, np.float32)
+
+    def to_grey(self, network: np.ndarray) -> np.ndarray:
+        """The way back: (..., C, Y, X) -> grey values, float32."""
+        dark, bright = self._beside_pixels()
+        return np.asarray((np.asarray(network, np.float32) + 1) / 2 * (bright - dark) + dark, np.float32)
+
+    def _beside_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(side.astype(np.float32)[:, None, None] for side in (self.dark, self.bright))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class CropSet:
+    """Crops of many wells.
+
+    Args:
+        pixels: (N, C, R, R) float32 grey values.
+        wells, treatments, splits: (N,) names; a split is train or test.
+        fields: (N,) of the files that they were cut from.
+        places_px: (N, 2) (y, x) of the nuclei in their fields.
+        areas_px: (N,) of the nuclei.
+        channels: C names.
+        pixel_size_nm: nm; None where it is not known.
+        levels: of the channels.
+        nuclei, protein: numbers of these channels, from 0.
+        diameter_px: nuclear diameter.
+
+    Raises:
+        UsageError: parts that do not fit each other, a size that no network takes, or a well in two splits.
+    """
+
+    pixels: np.ndarray
+    wells: np.ndarray
+    treatments: np.ndarray
+    splits: np.ndarray
+    fields: np.ndarray
+    places_px: np.ndarray
+    areas_px: np.ndarray
+    channels: tuple[str, ...]
+    pixel_size_nm: float | None
+    levels: Levels
+    nuclei: int
+    protein: int
+    diameter_px: float
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.shape[2] != self.pixels.shape[3]:
+            raise UsageError(f"crops are (N, C, R, R), got shape {self.pixels.shape}.")
+        count, channels = self.pixels.shape[:2]
+        check_size(self.pixels.shape[3])
+        rows = (self.wells, self.treatments, self.splits, self.fields, self.places_px, self.areas_px)
+        if any(len(row) != count for row in rows):
+            raise UsageError(f"{count} crops have tables of {', '.join(str(len(row)) for row in rows)} rows.")
+        if len(self.channels) != channels or len(self.levels.dark) != channels:
+            raise UsageError(
+                f"crops of {channels} channels have {len(self.channels)} names and {len(self.levels.dark)} levels."
+            )
+        for name, number in (("nuclei", self.nuclei), ("protein", self.protein)):
+            if not 0 <= number < channels:
+                raise UsageError(f"the channel of the {name} is number {number}, and there are {channels}, from 0.")
+        check_wells(self.wells, self.treatments, self.splits)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def size_px(self) -> int:
+        """R."""
+        return int(self.pixels.shape[-1])
+
+    def chosen(self, which: np.ndarray) -> CropSet:
+        """Some of them, by a (N,) mask or by numbers."""
+        names = ("pixels", "wells", "treatments", "splits", "fields", "places_px", "areas_px")
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
+
+    def of_split(self, split: str) -> CropSet:
+        """Those of "train" or "test"."""
+        check_split(split)
+        return self.chosen(self.splits == split)
+
+    def with_pixels(self, pixels: np.ndarray) -> CropSet:
+        """The same cells as another method shows them: (N, C, R, R) grey values, such as a restored image's."""
+        return replace(self, pixels=np.asarray(pixels, np.float32))
+
+
+def check_split(split: str) -> None:
+    """One of the two splits.
+
+    Raises:
+        UsageError: any other.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"there is no split {split!r}: take train or test.")
+
+
+def check_size(size_px: int) -> None:
+    """A size that a network takes.
+
+    Raises:
+        UsageError: any other.
+    """
+    if size_px not in SIZES:
+        raise UsageError(f"crops of {size_px} pixels: take {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]}.")
+
+
+def check_wells(wells: np.ndarray, treatments: np.ndarray, splits: np.ndarray) -> None:
+    """Each well has one treatment and one split.
+
+    Raises:
+        UsageError: two, or a split of another name.
+    """
+    unknown = set(np.unique(splits).tolist()) - set(SPLITS)
+    if unknown:
+        raise UsageError(f"a split is train or test, got {', '.join(sorted(map(str, unknown)))}.")
+    for what, values in (("treatment", treatments), ("split", splits)):
+        first: dict[str, str] = {}
+        for well, value in zip(wells.tolist(), values.tolist(), strict=True):
+            if first.setdefault(well, value) != value:
+                raise UsageError(
+                    f"well {well} has two of {what}: {first[well]} and {value}. Cells of one well are no independent "
+                    "data: a well belongs to one treatment and to one split."
+                )
+
+
+def cut_crops(image: np.ndarray, nuclei: Nuclei, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crops centred on nuclei, each whole: a nucleus too near to the border, or cut by it, has none.
+
+    Neighbours are in them as they are. The middle of the nucleus lies in the pixel (R / 2, R / 2).
+
+    Args:
+        image: (C, Y, X) grey values.
+        nuclei: of it.
+        size_px: R.
+
+    Returns:
+        (n, C, R, R) float32, and (n,) which nuclei they are of.
+
+    Raises:
+        UsageError: a size that no network takes, or one larger than the field.
+    """
+    check_size(size_px)
+    height, width = image.shape[-2:]
+    if size_px > min(height, width):
+        raise UsageError(f"crops of {size_px} pixels do not fit into a field of {height} x {width}.")
+    corners = np.rint(nuclei.centres_px).astype(int) - size_px // 2
+    inside = (corners >= 0).all(1) & (corners + size_px <= (height, width)).all(1) & ~nuclei.at_border
+    which = np.flatnonzero(inside)
+    crops = [image[:, y : y + size_px, x : x + size_px] for y, x in corners[which]]
+    shape = (0, len(image), size_px, size_px)
+    return np.stack(crops).astype(np.float32) if crops else np.zeros(shape, np.float32), which
+
+
+def grey_ends(field: np.ndarray) -> np.ndarray:
+    """(C, Y, X) -> (C, 2): the .5 % and 99.9 % grey values of each channel."""
+    return np.array([np.percentile(channel, (DARK_PERCENT, BRIGHT_PERCENT)) for channel in field])
+
+
+def levels_of(ends: np.ndarray, channels: Sequence[str]) -> Levels:
+    """Levels from the ends of whole fields: the median of the dark ends, and the bright end of the brightest field.
+
+    One treatment may be brighter than the others, and nothing of it is to be cut off.
+
+    Args:
+        ends: (F, C, 2) of ``grey_ends``, of the fields learnt from.
+        channels: C names, for the words.
+
+    Raises:
+        UsageError: a channel that is empty in all fields.
+    """
+    dark, bright = np.median(ends[:, :, 0], axis=0), ends[:, :, 1].max(axis=0)
+    for number, name in enumerate(channels):
+        if not bright[number] > dark[number]:
+            raise UsageError(
+                f"channel {number} ({name}) is empty: its grey values are {dark[number]:g} in all wells. Leave it out, "
+                "or see whether the right file was taken."
+            )
+    return Levels(dark, bright)
