@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fluosr.errors import UsageError
+from fluosr.networks.modulated import StyledLayer, ToImage
 from fluosr.networks.stylegan2_discriminator import StyleGAN2Discriminator, minibatch_deviation
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator, channels_at, mixed_styles
 from tests.restorers import seeded
@@ -65,10 +66,11 @@ def test_each_style_reaches_the_image_and_the_last_only_its_last_layer() -> None
     assert (gradient.abs().sum((0, 2)) > 0).all()
     changed = ws.detach().clone()
     changed[:, -1] += 1.0
-    features = network.synthesis.to_image[-1]
+    last = network.synthesis.to_image[-1]
+    assert isinstance(last, ToImage)
     with torch.no_grad():
         before = network.synthesis(ws)
-        features.convolution.weight.zero_()
+        last.convolution.weight.zero_()
         assert torch.equal(network.synthesis(ws), network.synthesis(changed))
         assert not torch.equal(before, network.synthesis(ws))
 
@@ -83,6 +85,7 @@ def test_noise_is_constant_fresh_or_none() -> None:
     network = small()
     with torch.no_grad():
         for layer in network.synthesis.layers:
+            assert isinstance(layer, StyledLayer)
             layer.noise_strength.fill_(0.3)
     ws = network.styles(codes())
     assert torch.equal(network.synthesis(ws), network.synthesis(ws))
@@ -166,7 +169,7 @@ def test_both_differentiate_twice() -> None:
 def test_what_cannot_be_built_is_said(options: dict[str, int], words: str) -> None:
     for network in (StyleGAN2Generator, StyleGAN2Discriminator):
         with pytest.raises(UsageError, match=words):
-            network(seeded(), **options)  # type: ignore[arg-type]
+            network(seeded(), **options)
 
 
 def test_other_codes_and_images_are_refused() -> None:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from fluosr.networks.equalised import EqualisedLinear, binomial, leaky, smoothed
+from fluosr.networks.equalised import ACTIVATION_GAIN, SLOPE, EqualisedLinear, binomial, smoothed
 
 TINY = 1e-8
 
@@ -47,8 +47,11 @@ class ModulatedConv2d(nn.Module):
         self.scale, self.side = 1.0 / math.sqrt(inputs * side**2), side
         self.demodulate, self.up = demodulate, up
 
-    def forward(self, images: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, Y, X) and codes (N, d) -> (N, outputs, Y, X), or twice the sides."""
+    def forward(self, images: torch.Tensor, code: torch.Tensor, *, gain: float = 1.0) -> torch.Tensor:
+        """(N, inputs, Y, X) and codes (N, d) -> gain times (N, outputs, Y, X), or twice the sides.
+
+        With demodulation the gain costs no further pass over the images.
+        """
         style: torch.Tensor = self.affine(code)
         weight = self.weight * self.scale
         images = images * style[:, :, None, None]
@@ -59,9 +62,10 @@ class ModulatedConv2d(nn.Module):
         else:
             images = nn.functional.conv2d(images, weight, padding=self.side // 2)
         if not self.demodulate:
-            return images
+            return images if gain == 1.0 else gain * images
         squares = style.square() @ weight.square().sum((2, 3)).T
-        return images * torch.rsqrt(squares + TINY)[:, :, None, None]
+        factor: torch.Tensor = gain * torch.rsqrt(squares + TINY)
+        return images * factor[:, :, None, None]
 
 
 class StyledLayer(nn.Module):
@@ -91,10 +95,12 @@ class StyledLayer(nn.Module):
             code: w of this layer.
             noise: what is added, times the strength; broadcasts to (N, 1, Y, X); None: nothing.
         """
-        images = self.convolution(images, code)
+        # The activation's gain goes before it, where it is a factor on small tensors.
+        images = self.convolution(images, code, gain=ACTIVATION_GAIN)
         if noise is not None:
-            images = images + noise * self.noise_strength
-        return leaky(images + self.bias[:, None, None])
+            images = images + noise * (ACTIVATION_GAIN * self.noise_strength)
+        images = images + (ACTIVATION_GAIN * self.bias)[:, None, None]
+        return nn.functional.leaky_relu(images, SLOPE)
 
 
 class ToImage(nn.Module):
