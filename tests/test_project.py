@@ -40,6 +40,7 @@ ROOMS = (
     "simulate",
     "quality",
     "restoration",
+    "generation",
     "io",
     "report",
     "checkpoint",
