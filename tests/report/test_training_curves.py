@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from fluosr.report.drawing import ORANGE
-from fluosr.report.training_curves import draw_log
+from fluosr.report.training_curves import GENERATOR, draw_log
 
 
 def test_a_stage_with_a_single_look_is_seen(tmp_path: Path) -> None:
@@ -20,3 +20,11 @@ def test_a_stage_with_a_single_look_is_seen(tmp_path: Path) -> None:
     orange = np.abs(right - to_rgb(ORANGE)).max(-1) < 0.05
     orange[: right.shape[0] // 3, right.shape[1] // 2 + 60 :] = False  # the legend, at the top on the right
     assert orange.any()
+
+
+def test_the_curves_of_a_generator_are_drawn_over_the_images_seen(tmp_path: Path) -> None:
+    entries = [{"step": n, "images": 40 * n, "generator": 1.0 + n, "kid": 0.5 - n / 10} for n in range(3)]
+    whole = imread(draw_log(entries, tmp_path / "log.png", GENERATOR, along="images", notes={"Kernel distance": "KID"}))
+    without = [{"images": entry["images"], "generator": entry["generator"]} for entry in entries]
+    less = imread(draw_log(without, tmp_path / "less.png", GENERATOR, along="images"))
+    assert whole.shape[0] == less.shape[0] and whole.shape[1] == 2 * less.shape[1]  # two panels; one

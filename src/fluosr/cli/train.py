@@ -13,6 +13,7 @@ import typer
 from fluosr.cli.app import train_app
 from fluosr.cli.options import Device, Seed, option, plain_kind, show_default, with_options
 from fluosr.errors import UsageError
+from fluosr.generation.parameters import GeneratorTraining
 from fluosr.methods.base import MethodParameters, Parameters, build_parameters
 from fluosr.methods.deep_storm.parameters import DeepStormTraining
 from fluosr.methods.lesson import Lesson, Made
@@ -198,6 +199,58 @@ def restoration(
             typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
     picture = draw_log(made.log.entries, log.with_suffix(".png"))
     typer.echo(f"Log: {log}, {picture}")
+    typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+@train_app.command()
+@with_options(parameter_options(GeneratorTraining))
+def generator(
+    crops: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CROPS",
+            help="folder with crops.csv, crops.json and their TIFFs, or with TIFFs of one shape: (Y, X) or (C, Y, X)",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Output,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    **options: Any,
+) -> None:
+    """Train a generator of crops (StyleGAN2 with adaptive augmentation), for the search of its latent space."""
+    from fluosr.generation.lesson import lesson_of
+    from fluosr.io.training_crops import read_training_crops
+    from fluosr.io.write import write_lines
+    from fluosr.report.sample_sheet import write_sheet
+    from fluosr.report.training_curves import GENERATOR, draw_log
+
+    parameters = built("train generator", GeneratorTraining, options)
+    found = read_training_crops(crops)
+    name = str(output).removesuffix(".json").removesuffix(".safetensors")
+    log, sheets = Path(f"{name}.log.jsonl"), Path(f"{name}.samples")
+    lesson = lesson_of(
+        found,
+        parameters,
+        on_log=lambda entries: write_lines(log, (f"{json.dumps(entry)}\n" for entry in entries)),
+        on_samples=lambda images, seen: write_sheet(sheets / f"{seen:010}.png", images),
+    )
+    sides = f"{found.resolution} x {found.resolution}"
+    for channel, (dark, bright) in zip(found.channels, found.levels, strict=True):
+        typer.echo(f"{channel}: grey values {dark:.5g} to {bright:.5g}, for all crops")
+    typer.echo(f"{len(found.crops)} crops of {sides} pixels")
+    made, files = _trained(lesson, output, seed, device, resume)
+    kid_name, fid_name = made.score_names
+    scores = [entry["kid"] for entry in made.log if "kid" in entry]
+    if scores:
+        typer.echo(f"{kid_name}: {scores[0]:.4g} at first, {scores[-1]:.4g} at the end")
+        if scores[-1] >= scores[0]:
+            typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
+    notes = {"Kernel distance": kid_name, "Fréchet's distance": fid_name}
+    picture = draw_log(made.log, log.with_suffix(".png"), GENERATOR, along="images", notes=notes)
+    typer.echo(f"Log: {log}, {picture}; samples: {sheets}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 
 

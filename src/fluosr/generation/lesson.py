@@ -55,7 +55,7 @@ def lesson_of(
     parameters: GeneratorTraining,
     *,
     on_log: Callable[[list[dict[str, Any]]], None] | None = None,
-    on_samples: Callable[[np.ndarray, int], None] | None = None,
+    on_samples: Callable[[np.ndarray, int], object] | None = None,
 ) -> Lesson[LearntGenerator]:
     """Learning a generator from crops.
 

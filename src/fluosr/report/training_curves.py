@@ -1,8 +1,8 @@
-"""The picture of a training: each loss over the steps, the two stages apart."""
+"""The picture of a training: each loss over the steps; of two stages, where the second begins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from fluosr.io.write import write_bytes
 from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, png_of
 
-PANELS = (  # title, unit, and for each curve its name in the log, its name here and its colour
+Panel = tuple[str, str, tuple[tuple[str, str, str], ...]]
+
+RESTORER: tuple[Panel, ...] = (  # title, unit, and for each curve its name in the log, its name here and its colour
     (
         "Error of the image",
         "standard deviations of the bad image",
@@ -36,32 +38,60 @@ PANELS = (  # title, unit, and for each curve its name in the log, its name here
         (("real", "good images", BLUE), ("fake", "restored ones", ORANGE)),
     ),
 )
+GENERATOR: tuple[Panel, ...] = (
+    (
+        "Generator against discriminator",
+        "loss",
+        (("generator", "generator", ORANGE), ("discriminator", "discriminator", INK)),
+    ),
+    (
+        "How sure the discriminator is",
+        "",
+        (
+            ("real_sign", "mean sign on real crops", BLUE),
+            ("fake", "made ones taken for real", ORANGE),
+            ("augmentation", "probability of augmentation", GREEN),
+        ),
+    ),
+    ("Kernel distance", "KID", (("kid", "samples from crops", BLUE),)),
+    ("Fréchet's distance", "FID", (("fid", "samples from crops", BLUE),)),
+)
 
 
-def draw_log(entries: Sequence[dict[str, Any]], path: Path) -> Path:
+def draw_log(
+    entries: Sequence[dict[str, Any]],
+    path: Path,
+    panels: Sequence[Panel] = RESTORER,
+    *,
+    along: str = "step",
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write the curves of a training's log as PNG; panels of which the log says nothing are left out.
 
     Args:
         entries: of the log, in their order.
         path: of the picture.
+        panels: title, unit and curves of each; a curve is its name in the log, its name here and its colour.
+        along: what of the log the curves are drawn over.
+        notes: title of a panel -> its unit, where only the run knows it.
 
     Raises:
         OutputError: it cannot be written.
     """
     names = {name for entry in entries for name in entry}
-    shown = [panel for panel in PANELS if any(name in names for name, _, _ in panel[2])]
+    shown = [panel for panel in panels if any(name in names for name, _, _ in panel[2])]
     figure = Figure(figsize=(5.4 * len(shown), 3.6), dpi=100 * CRISP)
     for number, (title, unit, curves) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), number + 1)
         for name, label, colour in curves:
-            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            points = [(entry[along], entry[name]) for entry in entries if name in entry]
             if points:
                 axes.plot(
                     *zip(*points, strict=True), color=colour, linewidth=1.6, marker="o", markersize=2.5, label=label
                 )
-        dress(axes, title, "step", unit)
+        dress(axes, title, along, (notes or {}).get(title, unit))
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        switch = next((entry["step"] for entry in entries if entry["stage"] != entries[0]["stage"]), None)
+        switch = next((entry[along] for entry in entries if entry.get("stage") != entries[0].get("stage")), None)
         if switch is not None:
             axes.axvline(switch, color=INK, linewidth=0.8, linestyle=":")
     figure.tight_layout()
