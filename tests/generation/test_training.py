@@ -18,6 +18,7 @@ from fluosr.generation.levels import to_range
 from fluosr.generation.training import Training
 from fluosr.methods.base import Run, StopRequested
 from fluosr.networks.resumable import weights_of
+from fluosr.networks.stylegan2_generator import StyleGAN2Generator
 from tests.generation.dots import dot_crops, dots, tiny
 from tests.restorers import seeded
 
@@ -101,21 +102,36 @@ def test_looks_are_told_with_their_samples_and_scores() -> None:
     made = lesson.learn(Run(seed=3))
     assert [entry["images"] for entry in made.log] == [0, 8, 16, 24] and logs == [1, 2, 3, 4]
     assert sheets == [((64, 2, 32, 32), seen) for seen in (0, 8, 16, 24)]
-    assert all(np.isfinite(entry["kid"]) and entry["fid"] >= 0 for entry in made.log)
+    names = [f"{score} (fluosr-{by})" for by in ("random-conv", "blocks-8x8") for score in ("KID", "FID")]
+    assert all(np.isfinite(entry[name]) and entry["n"] == 10 for entry in made.log for name in names)
     assert {"generator", "discriminator", "r1", "path_penalty", "real_sign", "augmentation"} <= made.log[-1].keys()
-    assert made.score_names == ("KID (fluosr-random-conv, n = 10)", "FID (fluosr-random-conv, n = 10)")
     known = made.model.knowledge
     assert (known.resolution, known.channels, known.crops, known.images) == (32, ["channel 0", "channel 1"], 32, 24)
 
 
-def test_scores_tell_dots_from_noise_and_dots_from_dots() -> None:
-    crops = dot_crops(60)
-    judge = SampleJudge(crops.crops, crops.levels, 30, 6, seeded())
-    others = judge._features(dots(30, seed=5))
-    noise = judge._features(np.random.default_rng(0).normal(300, 100, (30, 1, 32, 32)).astype(np.float32))
-    assert judge.reference is not None
-    near, far = (np.abs(features.mean(0) - judge.reference.mean(0)).sum() for features in (others, noise))
-    assert near < 0.2 * far
+class Painter(StyleGAN2Generator):
+    """Makes the images that it is given, whatever the codes."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__(seeded(), resolution=32, channels=1, latent_features=6, features=1)
+        self.images = torch.from_numpy(images)
+
+    def forward(self, z: torch.Tensor, **given: Any) -> torch.Tensor:
+        made, self.images = self.images[: len(z)], self.images[len(z) :]
+        return made
+
+
+def test_scores_tell_dots_from_dimmer_dots_and_from_noise_and_not_from_dots() -> None:
+    crops = dot_crops(400)
+    data = to_range(crops.crops, crops.levels)
+    others = to_range(dots(200, seed=5), crops.levels)
+    noise = np.random.default_rng(0).normal(0, 1, (200, 1, 32, 32)).astype(np.float32)
+    scores = [SampleJudge(data, 200, 6, seeded()).scores(Painter(made)) for made in (others, (others - 3) / 4, noise)]
+    near, dim, far = ({name: abs(value) for name, value in found.items()} for found in scores)
+    by_texture, by_blocks = "KID (fluosr-random-conv)", "KID (fluosr-blocks-8x8)"
+    assert near[by_blocks] < 0.1 * dim[by_blocks] < dim[by_blocks] < far[by_blocks]
+    assert near[by_texture] < 0.1 * far[by_texture]
+    assert near["n"] == 200 and SampleJudge(data, 0, 6, seeded()).scores(Painter(others)) == {}
 
 
 def test_each_regularisation_has_its_steps_and_no_others() -> None:

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from fluosr.report.drawing import ORANGE
-from fluosr.report.training_curves import GENERATOR, draw_log
+from fluosr.report.training_curves import GENERATOR, draw_log, score_panels
 
 
 def test_a_stage_with_a_single_look_is_seen(tmp_path: Path) -> None:
@@ -23,8 +23,16 @@ def test_a_stage_with_a_single_look_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_curves_of_a_generator_are_drawn_over_the_images_seen(tmp_path: Path) -> None:
-    entries = [{"step": n, "images": 40 * n, "generator": 1.0 + n, "kid": 0.5 - n / 10} for n in range(3)]
-    whole = imread(draw_log(entries, tmp_path / "log.png", GENERATOR, along="images", notes={"Kernel distance": "KID"}))
+    scores = [{"KID (a)": 0.5 - n / 10, "FID (a)": 1.0, "KID (b)": 2.0, "n": 10.0} for n in range(3)]
+    entries = [{"step": n, "images": 40 * n, "generator": 1.0 + n, **scores[n]} for n in range(3)]
+    panels = score_panels(entries)
+    assert [panel[1] for panel in panels] == ["n = 10", "n = 10"]
+    assert [[curve[:2] for curve in panel[2]] for panel in panels] == [
+        [("KID (a)", "a"), ("KID (b)", "b")],
+        [("FID (a)", "a")],
+    ]
+    whole = imread(draw_log(entries, tmp_path / "log.png", [*GENERATOR, *panels], along="images"))
     without = [{"images": entry["images"], "generator": entry["generator"]} for entry in entries]
+    assert score_panels(without) == []
     less = imread(draw_log(without, tmp_path / "less.png", GENERATOR, along="images"))
-    assert whole.shape[0] == less.shape[0] and whole.shape[1] == 2 * less.shape[1]  # two panels; one
+    assert whole.shape[0] == less.shape[0] and whole.shape[1] == 3 * less.shape[1]  # three panels; one

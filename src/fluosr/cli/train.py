@@ -225,7 +225,7 @@ def generator(
     from fluosr.io.training_crops import read_training_crops
     from fluosr.io.write import write_lines
     from fluosr.report.sample_sheet import write_sheet
-    from fluosr.report.training_curves import GENERATOR, draw_log
+    from fluosr.report.training_curves import GENERATOR, draw_log, score_panels
 
     parameters = built("train generator", GeneratorTraining, options)
     found = read_training_crops(crops)
@@ -242,14 +242,13 @@ def generator(
         typer.echo(f"{channel}: grey values {dark:.5g} to {bright:.5g}, for all crops")
     typer.echo(f"{len(found.crops)} crops of {sides} pixels")
     made, files = _trained(lesson, output, seed, device, resume)
-    kid_name, fid_name = made.score_names
-    scores = [entry["kid"] for entry in made.log if "kid" in entry]
-    if scores:
-        typer.echo(f"{kid_name}: {scores[0]:.4g} at first, {scores[-1]:.4g} at the end")
-        if scores[-1] >= scores[0]:
-            typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
-    notes = {"Kernel distance": kid_name, "Fréchet's distance": fid_name}
-    picture = draw_log(made.log, log.with_suffix(".png"), GENERATOR, along="images", notes=notes)
+    kids = [name for name in made.log[-1] if name.startswith("KID")]
+    for name in kids:
+        first, last = (entry[name] for entry in (made.log[0], made.log[-1]))
+        typer.echo(f"{name}, n = {made.log[-1]['n']:.0f}: {first:.4g} at first, {last:.4g} at the end")
+    if kids and all(made.log[-1][name] >= made.log[0][name] for name in kids):
+        typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
+    picture = draw_log(made.log, log.with_suffix(".png"), [*GENERATOR, *score_panels(made.log)], along="images")
     typer.echo(f"Log: {log}, {picture}; samples: {sheets}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 

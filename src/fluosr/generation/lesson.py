@@ -34,11 +34,10 @@ FEATURE_COPIES = 24
 
 @dataclass(frozen=True, eq=False)
 class LearntGenerator:
-    """A trained model, its log, and what its scores are called by."""
+    """A trained model, and its log."""
 
     model: TrainedGenerator
     log: list[dict[str, Any]]
-    score_names: tuple[str, str]
 
 
 def bytes_needed(resolution: int, parameters: GeneratorTraining) -> int:
@@ -81,10 +80,10 @@ def lesson_of(
             )
         looks = _generator(run, "looks")
         codes = torch.randn(SHEET, parameters.latent_features, generator=looks)
-        judge = SampleJudge(crops.crops, crops.levels, parameters.score_images, parameters.latent_features, looks)
+        data = to_range(crops.crops, crops.levels)
+        judge = SampleJudge(data, parameters.score_images, parameters.latent_features, looks)
         seed = run.stream_seed("steps") % 2**63
-        data = torch.from_numpy(to_range(crops.crops, crops.levels))
-        training = Training(data, parameters, _generator(run, "weights"), seed, run.device)
+        training = Training(torch.from_numpy(data), parameters, _generator(run, "weights"), seed, run.device)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
         begun, started = training.steps, time.perf_counter()
@@ -117,13 +116,13 @@ def lesson_of(
             len(crops.crops),
             training.seen,
         )
-        return LearntGenerator(TrainedGenerator(training.average.cpu(), known), training.log, judge.names)
+        return LearntGenerator(TrainedGenerator(training.average.cpu(), known), training.log)
 
     def files(made: LearntGenerator, record: dict[str, Any]) -> tuple[bytes, bytes]:
         return made.model.packed(record)
 
     def record(made: LearntGenerator) -> dict[str, Any]:
-        return {"log": made.log, "kid": made.score_names[0], "fid": made.score_names[1]}
+        return {"log": made.log}
 
     def kept(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
         steps = int(states[STAGE]["steps"]) if STAGE in states else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,21 @@ GENERATOR: tuple[Panel, ...] = (
             ("augmentation", "probability of augmentation", GREEN),
         ),
     ),
-    ("Kernel distance", "KID", (("kid", "samples from crops", BLUE),)),
-    ("Fréchet's distance", "FID", (("fid", "samples from crops", BLUE),)),
 )
+
+
+def score_panels(entries: Sequence[dict[str, Any]]) -> list[Panel]:
+    """A panel for each measure of a log's scores, a curve for each extractor; the names are "KID (extractor)"."""
+    names = {name: None for entry in entries for name in entry if name.endswith(")")}
+    measures = dict.fromkeys(name.partition(" (")[0] for name in names)
+    count = next((entry["n"] for entry in entries if "n" in entry), 0)
+    panels = []
+    for measure in measures:
+        own = [name for name in names if name.startswith(f"{measure} (")]
+        colours = [(BLUE, ORANGE, GREEN, INK)[number % 4] for number in range(len(own))]
+        curves = tuple((n, n.partition(" (")[2][:-1], colour) for n, colour in zip(own, colours, strict=True))
+        panels.append((f"{measure} of samples from crops", f"n = {count:.0f}", curves))
+    return panels
 
 
 def draw_log(
@@ -64,7 +76,6 @@ def draw_log(
     panels: Sequence[Panel] = RESTORER,
     *,
     along: str = "step",
-    notes: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the curves of a training's log as PNG; panels of which the log says nothing are left out.
 
@@ -73,7 +84,6 @@ def draw_log(
         path: of the picture.
         panels: title, unit and curves of each; a curve is its name in the log, its name here and its colour.
         along: what of the log the curves are drawn over.
-        notes: title of a panel -> its unit, where only the run knows it.
 
     Raises:
         OutputError: it cannot be written.
@@ -89,7 +99,7 @@ def draw_log(
                 axes.plot(
                     *zip(*points, strict=True), color=colour, linewidth=1.6, marker="o", markersize=2.5, label=label
                 )
-        dress(axes, title, along, (notes or {}).get(title, unit))
+        dress(axes, title, along, unit)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         switch = next((entry[along] for entry in entries if entry.get("stage") != entries[0].get("stage")), None)
         if switch is not None:
