@@ -28,8 +28,9 @@ SHEET = 64  # samples
 FLOAT_BYTES = 4
 # Copies of each weight: both networks, their gradients and two moments each, the average, a checkpoint.
 WEIGHT_COPIES = 6
-# What a layer keeps of its features for its gradients, measured at 32 and 64 px.
-FEATURE_COPIES = 24
+# What is kept of a layer's features for gradients, and what there is besides: rounded up from what
+# benchmarks/generator_cost.py measures.
+FEATURE_COPIES, BESIDES_BYTES = 16, 200 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ def bytes_needed(resolution: int, parameters: GeneratorTraining) -> int:
     widths = [channels_at(side, parameters.features) for side in sides]
     weights = sum(2 * 2 * 9 * width**2 for width in widths) + parameters.latent_features * 2 * sum(widths)
     features = sum(width * side**2 for width, side in zip(widths, sides, strict=True))
-    return FLOAT_BYTES * (WEIGHT_COPIES * weights + FEATURE_COPIES * parameters.batch * features)
+    return BESIDES_BYTES + FLOAT_BYTES * (WEIGHT_COPIES * weights + FEATURE_COPIES * parameters.batch * features)
 
 
 def lesson_of(

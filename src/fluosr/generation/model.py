@@ -12,6 +12,7 @@ import torch
 from fluosr.errors import FluosrError, ModelError, UsageError
 from fluosr.generation.levels import checked_levels, to_grey, to_range
 from fluosr.methods.trained_model import ModelKind, packed, read_model
+from fluosr.networks.restorer import in_channels_last
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator
 
 KIND = ModelKind("generator", origin="that `fluosr train generator` writes")
@@ -137,5 +138,5 @@ def load_generator(name: str | Path) -> TrainedGenerator:
         raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
     network = known.build(torch.Generator().manual_seed(0))
     network.load_state_dict(stored.tensors)
-    network.eval().requires_grad_(False)
+    in_channels_last(network.eval().requires_grad_(False))
     return TrainedGenerator(network, known, stored.fingerprint, stored.description.get("training"))

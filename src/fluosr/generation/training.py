@@ -22,6 +22,7 @@ from fluosr.generation.losses import (
 )
 from fluosr.generation.parameters import GeneratorTraining
 from fluosr.generation.probability import AdaptiveProbability
+from fluosr.networks.restorer import in_channels_last
 from fluosr.networks.resumable import Weights, named_state, part, restore_state, weights_of
 from fluosr.networks.stylegan2_discriminator import StyleGAN2Discriminator
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator, mixed_styles
@@ -59,8 +60,11 @@ class Training:
         self.network = StyleGAN2Generator(
             weights, latent_features=given.latent_features, mapping_depth=given.mapping_depth, **shape
         ).to(self.device)
-        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.discriminator = StyleGAN2Discriminator(weights, **shape).to(self.device)
+        if self.device.type == "cpu":
+            in_channels_last(self.network)
+            in_channels_last(self.discriminator)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.r1_gamma = given.r1_gamma(crops.shape[-1])
         self.adam = self._adam(self.network, given.path_interval if given.path_weight else None)
         self.adam_of_discriminator = self._adam(self.discriminator, given.r1_interval if self.r1_gamma else None)
