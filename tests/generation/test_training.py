@@ -155,6 +155,18 @@ def test_without_regularisation_and_augmentation_nothing_is_rescaled_nor_changed
     assert made.ada.batches == 0 and {"r1", "path_penalty"}.isdisjoint(made.means)
 
 
+@pytest.mark.parametrize("mixing", [0.0, 0.5, 1.0])
+def test_two_codes_are_mixed_as_often_as_said_and_cross_anywhere(mixing: float) -> None:
+    made = training(mixing=mixing)
+    ws = made._codes(2000).detach()
+    assert ws.shape == (2000, 8, 6)
+    changes = (ws[:, 1:] != ws[:, :-1]).any(2)  # between layers 1-2, ..., 7-8
+    assert int(changes.sum(1).max()) <= 1
+    assert float(changes.any(1).double().mean()) == pytest.approx(mixing, abs=0.04)
+    shares = changes.double().mean(0)
+    assert float((shares - mixing / 7).abs().max()) < 0.03
+
+
 def test_the_average_follows_by_its_formula_and_takes_the_mean_code() -> None:
     made = training(images=1000, ema_half_life=100.0, ema_ramp=0.5)
     average = weights_of(made.average)

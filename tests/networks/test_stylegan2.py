@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fluosr.errors import UsageError
-from fluosr.networks.modulated import StyledLayer, ToImage
-from fluosr.networks.stylegan2_discriminator import StyleGAN2Discriminator, minibatch_deviation
+from fluosr.networks.equalised import leaky
+from fluosr.networks.modulated import StyledLayer, ToImage, enlarged
+from fluosr.networks.stylegan2_discriminator import ResidualBlock, StyleGAN2Discriminator, minibatch_deviation
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator, channels_at, mixed_styles
 from tests.restorers import seeded
 
@@ -73,6 +74,36 @@ def test_each_style_reaches_the_image_and_the_last_only_its_last_layer() -> None
         last.convolution.weight.zero_()
         assert torch.equal(network.synthesis(ws), network.synthesis(changed))
         assert not torch.equal(before, network.synthesis(ws))
+
+
+def test_the_synthesis_layer_by_layer() -> None:
+    network = small().double()
+    synthesis, (w0, w1, w2, w3, w4, w5, w6, w7) = network.synthesis, torch.randn(8, 2, 6, generator=seeded(2)).double()
+    layers, to_image = list(synthesis.layers), list(synthesis.to_image)
+    noise = [layer.constant_noise for layer in layers]
+    x = layers[0](synthesis.constant.expand(2, -1, -1, -1), w0, noise[0])
+    image = to_image[0](x, w1)
+    x = layers[2](layers[1](x, w1, noise[1]), w2, noise[2])
+    image = enlarged(image) + to_image[1](x, w3)
+    x = layers[4](layers[3](x, w3, noise[3]), w4, noise[4])
+    image = enlarged(image) + to_image[2](x, w5)
+    x = layers[6](layers[5](x, w5, noise[5]), w6, noise[6])
+    image = enlarged(image) + to_image[3](x, w7)
+    ws = torch.stack([w0, w1, w2, w3, w4, w5, w6, w7], 1)
+    torch.testing.assert_close(network.synthesis(ws), image)
+
+
+def test_the_discriminator_layer_by_layer() -> None:
+    judge = StyleGAN2Discriminator(seeded(), resolution=32, channels=3, features=4).double()
+    images = torch.randn(5, 3, 32, 32, generator=seeded(1), dtype=torch.float64)
+    x = leaky(judge.first(images))
+    for block in judge.blocks:
+        assert isinstance(block, ResidualBlock)
+        x = (leaky(block.second(leaky(block.first(x)))) + block.skip(x)) / 2**0.5
+    assert x.shape == (5, 4, 4, 4)
+    x = leaky(judge.last(minibatch_deviation(x)))
+    expected = judge.logit(leaky(judge.dense(x.reshape(5, -1))))[:, 0]
+    torch.testing.assert_close(judge(images), expected)
 
 
 def test_images_of_a_batch_do_not_know_of_each_other() -> None:

@@ -120,8 +120,9 @@ class Training:
     def note(self, scores: dict[str, float]) -> dict[str, Any]:
         """Add an entry to the log: where the training stands, with these scores."""
         entry: dict[str, Any] = {"step": self.steps, "images": self.seen, **dict(sorted(self.means.items()))}
-        entry |= {"real_sign": self.ada.last, "augmentation": self.ada.probability}
-        entry |= {"path_length": float(self.path_mean), **scores}
+        if self.steps:  # before, nothing of it was measured
+            entry |= {"real_sign": self.ada.last, "path_length": float(self.path_mean)}
+        entry |= {"augmentation": self.ada.probability, **scores}
         self.log.append(entry)
         return entry
 

@@ -62,7 +62,7 @@ class ModulatedConv2d(nn.Module):
         else:
             images = nn.functional.conv2d(images, weight, padding=self.side // 2)
         if not self.demodulate:
-            return images if gain == 1.0 else gain * images
+            return gain * images
         squares = style.square() @ weight.square().sum((2, 3)).T
         factor: torch.Tensor = gain * torch.rsqrt(squares + TINY)
         return images * factor[:, :, None, None]
