@@ -81,5 +81,6 @@ class TrainingCrops:
     @property
     def fingerprint(self) -> str:
         """Of pixels and levels."""
-        data = np.ascontiguousarray(self.crops).tobytes() + self.levels.tobytes()
-        return hashlib.sha256(data).hexdigest()[:16]
+        digest = hashlib.sha256(np.ascontiguousarray(self.crops))
+        digest.update(np.ascontiguousarray(self.levels))
+        return digest.hexdigest()[:16]

@@ -42,7 +42,7 @@ class LearntGenerator:
 
 
 def bytes_needed(resolution: int, parameters: GeneratorTraining) -> int:
-    """Memory of a training, roughly."""
+    """Memory of a training besides its crops, roughly."""
     sides = sides_to(resolution)
     widths = [channels_at(side, parameters.features) for side in sides]
     weights = sum(2 * 2 * 9 * width**2 for width in widths) + parameters.latent_features * 2 * sum(widths)
@@ -70,7 +70,7 @@ def lesson_of(
         MemoryLimitError: said when the learning begins, where the processor computes.
         UsageError: the training diverges.
     """
-    needed = bytes_needed(crops.resolution, parameters)
+    needed = bytes_needed(crops.resolution, parameters) + crops.crops.nbytes  # they are put into the network's range
 
     def learn(run: Run) -> LearntGenerator:
         free = available_memory_bytes()
