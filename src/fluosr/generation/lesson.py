@@ -26,8 +26,8 @@ STAGE = "training"
 SAFE_POINT = 4  # steps from one to the next
 SHEET = 64  # samples
 FLOAT_BYTES = 4
-# Copies of each weight: both networks, their gradients and two moments each, the average, a checkpoint.
-WEIGHT_COPIES = 6
+# Copies of each weight: itself, its gradient, two moments, the average, and most of these twice for checkpoints.
+WEIGHT_COPIES = 12
 # What is kept of a layer's features for gradients, and what there is besides: rounded up from what
 # benchmarks/generator_cost.py measures.
 FEATURE_COPIES, BESIDES_BYTES = 16, 200 * 2**20
