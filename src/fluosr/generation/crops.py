@@ -81,6 +81,6 @@ class TrainingCrops:
     @property
     def fingerprint(self) -> str:
         """Of pixels and levels."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.crops))
-        digest.update(np.ascontiguousarray(self.levels))
+        digest = hashlib.sha256(np.ascontiguousarray(self.crops).data)
+        digest.update(np.ascontiguousarray(self.levels).data)
         return digest.hexdigest()[:16]
