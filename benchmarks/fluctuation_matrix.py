@@ -7,7 +7,6 @@ up: the table is made of what there is. ``--minutes 60`` stops after an hour.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import time
@@ -21,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from source_hash import source_hash
 from tables import FLUCTUATION_METHODS as METHODS
-from tables import RESULTS, Table, acquire, mean_sd, store
+from tables import RESULTS, Cells, Table, acquire, mean_sd, store
 
 import fluosr
 from fluosr.acquisition import Acquisition
@@ -36,7 +35,6 @@ from fluosr.simulate.argo import ArgoPhantom
 from fluosr.simulate.filaments import FilamentPhantom
 from fluosr.simulate.movie import SimulatedMovie
 
-CACHE = RESULTS / "fluctuation_matrix.cells.json"
 SIMULATED_AND_JUDGED = (
     *("fluosr.simulate.movie", "fluosr.simulate.argo", "fluosr.simulate.filaments"),
     *("fluosr.corrections.camera_estimate", "fluosr.quality.fidelity", "fluosr.quality.lines"),
@@ -343,23 +341,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many; 0: run all")
     parser.add_argument("--methods", default="", help="only these, with commas")
     arguments = parser.parse_args()
-    cells: dict[str, dict[str, Any]] = json.loads(CACHE.read_text()) if CACHE.exists() else {}
+    cells = Cells("fluctuation_matrix", arguments.minutes)
     only = arguments.methods.split(",") if arguments.methods else METHODS
     missing = {cell.key: cell for cell in plan(arguments.seeds, arguments.deciding_seeds)}
     todo = [cell for key, cell in missing.items() if key not in cells and cell.method in only]
-    end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
     movies: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in todo:
         movies.setdefault((*cell.setting, cell.seed, cell.method in SLOW), []).append(cell)
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=20) as pool:
-        for results in pool.imap_unordered(run, movies.values() if end > time.monotonic() else []):
-            cells |= results
+        for results in pool.imap_unordered(run, [] if cells.time_is_up else movies.values()):
+            cells.keep(results)
             for key, result in results.items():
                 print(key, result.get("resolved_from_nm", ""), result.get("correlation", result), flush=True)
-            CACHE.parent.mkdir(exist_ok=True)
-            CACHE.with_suffix(".part").write_text(json.dumps(cells))
-            CACHE.with_suffix(".part").replace(CACHE)
-            if time.monotonic() > end:
+            if cells.time_is_up:
                 pool.terminate()
                 break
     made = tables(cells, max(arguments.seeds, arguments.deciding_seeds))

@@ -7,10 +7,9 @@ need scikit-image (``pip install scikit-image``); without it their rows are left
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import tifffile
 import torch
-from tables import DATA, RESULTS, Table, store
+from tables import DATA, RESULTS, Cells, Table, store
 
 import fluosr
 from fluosr.learning import save_model
@@ -31,7 +30,6 @@ from fluosr.restoration.lesson import lesson_of
 from fluosr.restoration.model import TrainedRestorer, load_restorer
 from fluosr.restoration.parameters import RestorationTraining
 
-CACHE = RESULTS / "restoration_real.cells.json"
 MODELS = RESULTS / "restoration_real.models"
 EDITION = 1
 FOLDS = 4
@@ -147,39 +145,42 @@ def _text(interval: Any) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
+def fold(number: int) -> dict[str, Any]:
+    """The places of one fold, by a network of the others."""
+    places = w2s()
+    learnt = [place for each, place in enumerate(places) if each % FOLDS != number]
+    tested = [field for each, place in enumerate(places) if each % FOLDS == number for field in place]
+    return run(model_of(f"fold-{number}", learnt), tested)
+
+
+def other(name: str) -> dict[str, Any]:
+    """Images of another microscope, by a network of all places."""
+    return run(model_of("all", w2s()), channels(name, tifffile.imread(PAIRS / OTHERS[name])))
+
+
 def main() -> None:
     """Run what is missing, then store the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many; 0: run all")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, dict[str, Any]] = json.loads(CACHE.read_text()) if CACHE.exists() else {}
-    end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
-    places = w2s()
-    jobs = [(f"{EDITION} fold {fold}", fold) for fold in range(FOLDS)] + [
-        (f"{EDITION} {name}", name) for name in OTHERS
-    ]
-    for key, job in jobs:
-        if key in found or time.monotonic() > end:
-            continue
-        if isinstance(job, int):
-            learnt = [place for number, place in enumerate(places) if number % FOLDS != job]
-            tested = [field for number, place in enumerate(places) if number % FOLDS == job for field in place]
-            found[key] = run(model_of(f"fold-{job}", learnt), tested)
-        else:
-            found[key] = run(model_of("all", places), channels(job, tifffile.imread(PAIRS / OTHERS[job])))
-        print(key, {n: np.mean(next(iter(cell["metrics"].values()))) for n, cell in found[key].items()}, flush=True)
-        part = Path(f"{CACHE}.part")
-        part.write_text(json.dumps(found))
-        part.replace(CACHE)
-    folds = [found[key] for key, job in jobs if isinstance(job, int) and key in found]
-    others = [(job, found[key]) for key, job in jobs if isinstance(job, str) and key in found]
+    found = Cells("restoration_real", arguments.minutes)
+    of_folds = {f"{EDITION} fold {number}": partial(fold, number) for number in range(FOLDS)}
+    of_others = {f"{EDITION} {name}": partial(other, name) for name in OTHERS}
+    found.fill(
+        [*of_folds.items(), *of_others.items()],
+        lambda cell: {name: np.mean(next(iter(own["metrics"].values()))) for name, own in cell.items()},
+    )
+    folds = [found[key] for key in of_folds if key in found]
+    others = [(name, found[key]) for name, key in zip(OTHERS, of_others, strict=True) if key in found]
     made = []
     if folds:
-        learnt_from = len(places) - len(places) // FOLDS
+        places = len(w2s())
+        learnt_from = places - places // FOLDS
         note = (
             f"{len(folds)} of {FOLDS} folds: a network (the default, x1) that learnt from {learnt_from} of the places "
-            "restores one frame of the others, each of three channels; the truth is the mean of 400 frames. After the best gain and offset of each picture, for each was scaled to 8 bits on its own. Means "
+            "restores one frame of the others, each of three channels; the truth is the mean of 400 frames. After the "
+            "best gain and offset of each picture, for each was scaled to 8 bits on its own. Means "
             "over places with 95 % intervals; channels of a place are one."
         )
         made.append(table("W2S, places unseen in training", note, folds))

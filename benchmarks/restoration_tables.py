@@ -7,11 +7,10 @@ up: the tables are made of what there is. ``--minutes 60`` stops after an hour.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from tables import RESULTS, Table, store
+from tables import RESULTS, Cells, Table, store
 
 import fluosr
 from fluosr.acquisition import ArrayFrames
@@ -42,7 +41,6 @@ from fluosr.restoration.model import TrainedRestorer, load_restorer
 from fluosr.restoration.parameters import RestorationTraining
 from fluosr.simulate.confocal_fields import ConfocalField
 
-CACHE = RESULTS / "restoration_tables.cells.json"
 MODELS = RESULTS / "restoration_tables.models"
 EDITION = 2  # of data and settings: cells of another one are run anew
 SIDE, SCALE, PIXEL_NM = 256, 2, 180.0
@@ -300,19 +298,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     MODELS.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[str, Any]] = json.loads(CACHE.read_text()) if CACHE.exists() else {}
-    end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
+    found = Cells("restoration_tables", arguments.minutes)
     only = arguments.only.split(",") if arguments.only else list(SETS)
-    for cell in cells():
-        if cell.key in found or cell.tested not in only or time.monotonic() > end:
-            continue
-        found[cell.key] = run(cell)
-        means = {name: float(np.mean(values)) for name, values in found[cell.key]["metrics"].items()}
-        print(cell.key, means, flush=True)
-        CACHE.parent.mkdir(exist_ok=True)
-        part = Path(f"{CACHE}.part")
-        part.write_text(json.dumps(found))
-        part.replace(CACHE)
+    found.fill(
+        ((cell.key, partial(run, cell)) for cell in cells() if cell.tested in only),
+        lambda cell: {name: float(np.mean(values)) for name, values in cell["metrics"].items()},
+    )
     store("restoration_tables", "Restoration trained on the right noise", tables(found), version=fluosr.__version__)
 
 

@@ -23,6 +23,8 @@ from fluosr.io.scan_calibration import calibrate
 from fluosr.optics.sampling import Grid
 from fluosr.simulate.filaments import FilamentPhantom
 
+# The numbers of the tests' microscope (tests/confocal.py) on a finer sample: benchmarks run without the tests beside
+# them, and what those change must not change stored figures.
 VIDEO_RATE = ScanningMicroscope(
     pixel_size_nm=100.0,
     fwhm_nm=260.0,

@@ -1,11 +1,12 @@
-"""What the benchmarks share: a table that prints itself and is stored as JSON and Markdown; movies in memory."""
+"""What the benchmarks share: tables that print and store themselves, cells kept between runs, movies in memory."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,50 @@ class Table:
         lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, width, strict=True)) + " |" for row in cells]
         lines.insert(1, "|" + "|".join("-" * (w + 2) for w in width) + "|")
         return f"## {self.title}\n\n" + (f"{self.note}\n\n" if self.note else "") + "\n".join(lines) + "\n"
+
+
+class Cells(dict[str, dict[str, Any]]):
+    """What a benchmark has found so far, by the key of each cell: kept in ``results/NAME.cells.json``.
+
+    A run can thus be stopped and taken up, and the tables are made of what there is.
+
+    Args:
+        name: of the benchmark.
+        minutes: to stop after, before the next cell; 0: never.
+    """
+
+    def __init__(self, name: str, minutes: float = 0.0) -> None:
+        self.path = RESULTS / f"{name}.cells.json"
+        self.end = time.monotonic() + 60 * minutes if minutes else np.inf
+        super().__init__(json.loads(self.path.read_text()) if self.path.exists() else {})
+
+    @property
+    def time_is_up(self) -> bool:
+        """The minutes are over."""
+        return time.monotonic() > self.end
+
+    def keep(self, found: Mapping[str, dict[str, Any]]) -> None:
+        """Take these, and write all: beside, then renamed, so that a run that is killed loses nothing."""
+        self.update(found)
+        self.path.parent.mkdir(exist_ok=True)
+        part = Path(f"{self.path}.part")
+        part.write_text(json.dumps(self))
+        part.replace(self.path)
+
+    def fill(
+        self, jobs: Iterable[tuple[str, Callable[[], dict[str, Any]]]], shown: Callable[[dict[str, Any]], Any]
+    ) -> None:
+        """Run what is missing, one after another, while there is time.
+
+        Args:
+            jobs: key and work, those that decide first.
+            shown: what to print of a cell.
+        """
+        for key, work in jobs:
+            if key in self or self.time_is_up:
+                continue
+            self.keep({key: work()})
+            print(key, shown(self[key]), flush=True)
 
 
 def store(name: str, heading: str, tables: Sequence[Table], **facts: Any) -> None:

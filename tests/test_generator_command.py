@@ -79,6 +79,13 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_log_of_another_origin_is_left_alone(crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells.log.jsonl").write_text("notes\n")
+    told = fluosr("train", "generator", crops, "-o", tmp_path / "cells", "--images", 4, *TINY)
+    assert told.code == 1 and "cells.log.jsonl was not left by a training" in told.err
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.log.jsonl"]
+
+
 def test_a_folder_without_crops_and_a_model_of_another_kind(crops: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     told = fluosr("train", "generator", tmp_path / "empty", "-o", tmp_path / "cells")

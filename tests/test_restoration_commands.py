@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_options_of_a_discriminator_that_is_not_there_are_said(workplace: Path) 
         (["--arm", "physics", "--calibration", "cal.json"], "needs --pixel-size"),
         (["--arm", "synthetic", "--calibration", "cal.json"], "no use for it"),
         (["--arm", "physics", "--pixel-size", "180", "--calibration", "pairs/simulation.json"], "no calibration"),
+        (["--arm", "physics", "--background", "0.5:0.2"], "--background 0.5:0.2: give photons per pixel as LOW:HIGH"),
+        (["--arm", "paired", "--background", "0.3"], "no use for it"),
         (["--scale", "4"], "must have 256 x 256"),
         (["--scale", "3"], "--scale 3: 1, 2 or 4"),
         (["--pixel-size", "inf"], "must be positive"),
@@ -96,6 +99,29 @@ def test_other_peoples_files_stay(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
 
 
+def test_a_training_replaces_logs_of_its_own_and_no_others(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = ["train", "restoration", "pairs", "-o", "again", *TINY, "--iterations"]
+    places = [workplace / f"again.{ending}" for ending in ("json", "safetensors", "log.jsonl", "log.png")]
+    for foreign, content in ((places[2], b"notes of mine\n"), (places[3], b"\x89PNG a picture of mine")):
+        foreign.write_bytes(content)
+        told = run(workplace, *training, "1")
+        assert told.code == 1 and f"{foreign.name} was not left by a training" in told.err
+        assert foreign.read_bytes() == content
+        assert {path.name for path in workplace.glob("again*")} == {foreign.name}
+        foreign.unlink()
+    assert run(workplace, *training, "1").code == 0
+    before = [path.read_bytes() for path in places]
+    calls = itertools.count(1)
+    with monkeypatch.context() as broken:
+        broken.setattr("fluosr.restoration.training.absolute_error", lambda a, b: (a - b).mean() / (next(calls) < 4))
+        told = run(workplace, *training, "5")
+    assert told.code == 2 and "diverges" in told.err and next(calls) == 5
+    assert [path.read_bytes() for path in places] == before
+    assert run(workplace, *training, "2").code == 0
+    assert not any(path.read_bytes() == old for path, old in zip(places, before, strict=True))
+    assert {path.name for path in workplace.glob("again*")} == {path.name for path in places}
+
+
 def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
     sizes = ["--height", "48", "--width", "48", "--repeats", "4"]
     for name, fields, seed in (("training", "3", "10"), ("validation", "1", "20"), ("test", "3", "30")):
@@ -113,7 +139,8 @@ def test_the_few_shot_protocol_is_one_command(workplace: Path) -> None:
         "2 pairs": 2,
         "all pairs": 12,
     }
-    assert len(stored["fields"]) == 3 and "FID (fluosr-random-conv)" in stored["of_all_pictures"]["zero-shot"]
+    distance = stored["of_all_pictures"]["zero-shot"]["FID (fluosr-random-conv)"]
+    assert len(stored["fields"]) == 3 and distance["low"] < distance["value"] < distance["high"]
     text = (workplace / "shots" / "few-shot.md").read_text()
     assert "Means over 3 fields" in text and "FID rises as pictures grow fewer" in text and "| all pairs | 12 |" in text
     assert (workplace / "shots" / "few-shot.png").stat().st_size > 1000
@@ -134,17 +161,50 @@ def test_few_shot_says_what_cannot_be_before_it_computes(workplace: Path) -> Non
         assert run(workplace, "simulate", "confocal", "-o", f"early/{name}", *sizes).code == 0
     assert run(workplace, "train", "restoration", "pairs", "-o", "early-base", "--iterations", "2", *TINY).code == 0
     (workplace / "a-file").write_text("mine")
-    for options, said in ((["-o", "a-file"], "is a file"), (["-o", "never", "--pairs", "1,99"], "99 pairs")):
+    (workplace / "my-folder").mkdir()
+    (workplace / "my-folder" / "few-shot.md").write_text("mine")
+    for options, said in (
+        (["-o", "a-file"], "is a file"),
+        (["-o", "my-folder"], "my-folder holds few-shot.md, which no earlier run of fluosr left there"),
+        (["-o", "never", "--pairs", "1,99"], "99 pairs"),
+    ):
         told = run(workplace, "few-shot", "early-base", "early", "--patch", "16", *options)
         assert told.code in (1, 2) and said in told.err and not told.out
-    assert (workplace / "a-file").read_text() == "mine"
+    assert (workplace / "a-file").read_text() == (workplace / "my-folder" / "few-shot.md").read_text() == "mine"
     short = ["--patch", "16", "--batch", "2", "--iterations", "1"]
     told = run(workplace, "few-shot", "early-base", "early", "--pairs", "1,1", "-o", "once", *short)
     assert told.code == 0 and told.out.count("1 pairs:") == 1
+    assert run(workplace, "few-shot", "early-base", "early", "--pairs", "2", "-o", "once", *short).code == 0
+    record = json.loads((workplace / "once" / "few-shot.json").read_text())
+    assert "2 pairs" in record["pairs"] and "1 pairs" not in record["pairs"]
+    assert record["of_all_pictures"]["zero-shot"]["KID (fluosr-random-conv)"]["low"] is None
     (workplace / "early" / "test" / "mitochondria-0061.tif").unlink()
     (workplace / "early" / "test" / "mitochondria-0061-truth.ome.tif").unlink()
     told = run(workplace, "few-shot", "early-base", "early", "-o", "never", *short)
     assert told.code == 2 and "two or more" in told.err and "test" in told.err and not told.out
+
+
+def test_light_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    small = ["--height", "32", "--width", "32", "--repeats", "3", "--fields", "2", "--structure", "nuclei"]
+    assert "Note" not in run(tmp_path, "simulate", "confocal", "-o", "fine", *small).err
+    assert (
+        "Note"
+        not in run(tmp_path, "simulate", "confocal", "-o", "dark", "--offset", "0", "--read-noise", "0", *small).err
+    )
+    for options, ceiling, image, words in (
+        (["--bits", "8"], 255, "fast frames", "255, where light is cut off; lower --photons or --gain"),
+        (["--offset", "5"], 0, "fast frames", "0, where read noise is cut off; raise --offset"),
+        (["--photons", "400", "--bits", "16"], 65535, "good images", "highest value, where light is cut off; lower"),
+    ):
+        told = run(tmp_path, "simulate", "confocal", "-o", image + options[0], *small, *options)
+        files = [
+            p
+            for p in (tmp_path / (image + options[0])).glob("*.tif")
+            if ("truth" in p.name) == (image != "fast frames")
+        ]
+        share = np.mean([tifffile.imread(path) == ceiling for path in files])
+        assert told.code == 0 and share > 0
+        assert f"Note: {100 * share:.2g} % of the pixels of the {image} are at" in told.err and words in told.err
 
 
 def test_what_cannot_be_simulated_leaves_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def test_another_pixel_size_is_said(tmp_path: Path) -> None:
     ("image", "said"),
     [
         (np.full((9, 9), 5, np.uint16), "image 1 of 1.*constant"),
+        (np.full((5, 9, 9), 5, np.uint16), "all 5 images: .*constant"),
         (np.stack([picture((9, 9)), np.full((9, 9), np.nan)]).astype(np.float32), "image 2 of 2.*finite"),
         (np.array([[np.inf, 1.0], [2.0, -np.inf]], np.float32), "image 1 of 1.*finite"),
         (picture((9, 9)) > 20, "in.tif.*true or false"),
@@ -93,6 +95,29 @@ def test_another_pixel_size_is_said(tmp_path: Path) -> None:
 def test_what_cannot_be_restored_leaves_nothing(tmp_path: Path, image: np.ndarray, said: str) -> None:
     tifffile.imwrite(tmp_path / "in.tif", image)
     with pytest.raises(UsageError, match=said):
+        restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_blank_images_among_others_stay_blank_and_are_counted(tmp_path: Path) -> None:
+    stack = picture((9, 12, 14)).astype(np.uint16)
+    stack[[0, 1, 2, 3, 5, 8]] = np.array([0, 7, 7, 65535, 1, 2])[:, None, None]
+    tifffile.imwrite(tmp_path / "in.tif", stack)
+    (said,) = restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif").warnings
+    assert said.startswith("6 of 9 images are constant (number 1, 2, 3, 4, 6, ...)")
+    found = tifffile.imread(tmp_path / "out.tif")
+    for number, one in enumerate(stack):
+        if np.ptp(one) == 0:
+            assert (found[number] == one[0, 0]).all()
+        else:
+            np.testing.assert_array_equal(found[number], restore(model().network, one, grey=GreyScale.of(one)))
+
+
+def test_a_full_disk_is_told_in_sizes_that_say_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", picture((100, 110)).astype(np.uint16))
+    usage = shutil.disk_usage(tmp_path)._replace(free=870)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match=r"176 kB are needed, 870 bytes are free\. Free some room"):
         restore_file(tmp_path / "in.tif", model(), tmp_path / "out.tif")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
@@ -152,8 +177,15 @@ def test_a_model_comes_back_as_it_was(stored: Path) -> None:
         ({"options": {"blocks": 3, "features": 4}}, "of another network"),
         ({"options": {"blocks": 2, "features": 400}}, "of another network"),
         ({"options": {"blocks": -1}}, "blocks"),
-        ({"scale": 3}, "1, 2 or 4"),
-        ({"pixel_size_nm": -5}, "cannot be"),
+        ({"scale": 3}, "scale cannot be 3"),
+        ({"scale": True}, "scale cannot be True"),
+        ({"pixel_size_nm": -5}, "pixel_size_nm cannot be -5"),
+        ({"pixel_size_nm": float("inf")}, "pixel_size_nm cannot be inf"),
+        ({"pixel_size_nm": "90"}, "pixel_size_nm cannot be '90'"),
+        ({"fields": "many", "arm": 3}, "arm cannot be 3; fields cannot be 'many'"),
+        ({"fields": 2.5}, r"fields cannot be 2\.5"),
+        ({"network": ["span"]}, r"network cannot be \['span'\]"),
+        ({"options": [1]}, r"options cannot be \[1\]"),
         ({"more": 1}, "damaged"),
     ],
 )
@@ -183,5 +215,10 @@ def test_a_training_may_begin_with_published_weights(stored: Path, tmp_path: Pat
     found = restorer_from(tmp_path / "published.safetensors")
     assert (found.knowledge.network, found.knowledge.options, found.knowledge.scale) == ("rrdb-6", options, 2)
     assert restorer_from(stored).knowledge == model().knowledge
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(ModelError, match=r"does not exist\. A training begins with the NAME") as told:
         restorer_from(tmp_path / "absent")
+    assert "--model" not in str(told.value)
+    model_paths(stored)[0].unlink()
+    with pytest.raises(ModelError, match=r"model\.json does not exist.*give its NAME") as told:
+        restorer_from(stored)
+    assert "--model" not in str(told.value)

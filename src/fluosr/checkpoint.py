@@ -133,13 +133,18 @@ def _in_words(text: str | None) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether there is a checkpoint to resume from."""
+    return (folder / FILE_NAME).exists()
+
+
 def keep_aside(folder: Path) -> bool:
     """Give the checkpoint of a stopped run another name, so that a new run does not overwrite it; False: there is none.
 
     Raises:
         OutputError: it cannot be renamed.
     """
-    if not (folder / FILE_NAME).exists():
+    if not is_kept(folder):
         return False
     try:
         os.replace(folder / FILE_NAME, folder / KEPT_NAME)

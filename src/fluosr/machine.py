@@ -8,6 +8,16 @@ import sys
 from pathlib import Path
 
 
+def size_in_words(n_bytes: float) -> str:
+    """Bytes in the unit that suits them, as "870 bytes", "4.2 MB" or "1.3 GB" (10^9 bytes)."""
+    size, unit = float(n_bytes), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}" if size < 999.5 else f"{size:.0f} {unit}"
+
+
 def available_memory_bytes() -> int:
     """Memory that a new array may take without swapping, bytes; what Linux says, else the physical memory."""
     try:

@@ -15,12 +15,13 @@ from fluosr.io.write import images_to_fill
 from fluosr.methods.base import Run, StopRequested
 from fluosr.pipeline import choose_device, stop_on_signals
 from fluosr.restoration.model import TrainedRestorer
-from fluosr.restoration.scale import GreyScale
+from fluosr.restoration.scale import ConstantImage, GreyScale
 from fluosr.restoration.tiles import TILE_PX, restore
 
 ENDINGS = (".tif", ".tiff")
 OME_AXES = "TZC"  # that an OME-TIFF can call what lies before Y and X
 SOFTWARE = "fluosr restore"  # tag of what is restored: nothing else is replaced
+MOST_NAMED = 5  # numbers of blank images in one warning
 OTHER_PIXEL = 1.25  # ratio of pixel sizes from which on the model is told to be used on other images
 
 
@@ -56,6 +57,8 @@ def restore_file(
 ) -> Restored:
     """Restore every image of a TIFF, each on its own grey scale, into an OME-TIFF with the same axes.
 
+    Constant images among others stay constant, and a warning counts them.
+
     Args:
         image: the file, of any size and bit depth; channels, planes and times are taken one after another.
         model: what restores.
@@ -68,7 +71,7 @@ def restore_file(
 
     Raises:
         ImageReadError: not a TIFF of grey values, damaged, or cut short.
-        UsageError: a constant image, or values that are not finite; says which.
+        UsageError: nothing but constant images, or values that are not finite; says which.
         OutputError: the output cannot be written, is the input, or a file of another origin.
         ReconstructionInterrupted: stopped on request; nothing was written.
     """
@@ -90,6 +93,7 @@ def restore_file(
     warnings = [*opened.warnings, *_pixel_warnings(model, fine_nm)]
     model.network.to(choose_device(device))
     run, count = run or Run(), math.prod(sizes[:-2])
+    blank: list[int] = []
     new_nm = None if fine_nm is None else fine_nm / scale
     interval_s = opened.frame_interval_s
     with stop_on_signals(run), images_to_fill(output, axes, shape, new_nm, image.name, SOFTWARE, interval_s) as made:
@@ -98,6 +102,13 @@ def restore_file(
             (plane,) = opened.frames.read(slice(number, number + 1))
             try:
                 grey = GreyScale.of(plane)
+            except ConstantImage as error:
+                blank.append(number + 1)
+                if len(blank) == count:
+                    every = f"image {number + 1} of {count}" if count == 1 else f"all {count} images"
+                    raise UsageError(f"{image}, {every}: {error}") from None
+                planes[number] = error.value
+                continue
             except UsageError as error:
                 raise UsageError(f"{image}, image {number + 1} of {count}: {error}") from None
             part = _Part(whole=run, number=number, count=count)
@@ -105,6 +116,7 @@ def restore_file(
                 restore(model.network, plane, planes[number], grey=grey, tile_px=tile_px, ensemble=ensemble, run=part)
             except StopRequested:
                 raise ReconstructionInterrupted(f"{output} was not written; {number} of {count} were done.") from None
+    warnings += _blank_warnings(blank, count)
     return Restored(output, axes, shape, new_nm, tuple(warnings))
 
 
@@ -159,4 +171,15 @@ def _pixel_warnings(model: TrainedRestorer, pixel_size_nm: float | None) -> list
     return [
         f"The model learnt from pixels of {known:.4g} nm, these are of {pixel_size_nm:.4g} nm: what it restores there "
         "was never checked."
+    ]
+
+
+def _blank_warnings(blank: Sequence[int], count: int) -> list[str]:
+    if not blank:
+        return []
+    more = ", ..." if len(blank) > MOST_NAMED else ""
+    which = ", ".join(map(str, blank[:MOST_NAMED])) + more
+    return [
+        f"{len(blank)} of {count} images are constant (number {which}): there is nothing to restore in them, and they "
+        "are written as constant."
     ]

@@ -1,5 +1,6 @@
 """One frame tells less: its intervals hold the truth, are wider than those of repeats, and jitter is not claimed."""
 
+import numpy as np
 import pytest
 
 from fluosr.corrections.intervals import Interval
@@ -34,6 +35,15 @@ def test_intervals_are_wider_than_those_of_repeats():
     for name in ("gain_times_excess_adu_per_e", "read_noise_adu", "phase_px", "lag_px"):
         ours, theirs = (found.values[name].interval for found in (alone, many))
         assert ours.high - ours.low > 1.5 * (theirs.high - theirs.low), name
+
+
+@pytest.mark.parametrize("peak", [3.0, 40.0])
+def test_the_noise_of_one_frame_does_not_pass_for_bright_light(peak):
+    frames = repeats(1, 40, side=SIDE, peak=peak)
+    light = np.percentile(frames.mean(0), 99.9) - CONFOCAL.offset_adu
+    for frame in frames[:3]:
+        found = calibrate_single([open_repeats(frame[None], "one.tif")], offset_adu=CONFOCAL.offset_adu)
+        assert found.brightest_adu == pytest.approx(light, rel=0.3)  # unsmoothed twice as much, of 3 photons
 
 
 def test_a_frame_too_small_or_too_spoilt_is_refused():

@@ -71,4 +71,28 @@ def test_facts_that_are_missing_or_in_vain_are_told(calibrated: tuple[list[Field
         chosen_arm("paired", fields, 2, calibration=path)
     with pytest.raises(UsageError, match="--fwhm is of the physics arm"):
         chosen_arm("synthetic", fields, 2, fwhm_nm=9.0)
+    with pytest.raises(UsageError, match="--background is of the physics arm"):
+        chosen_arm("paired", fields, 2, background_photons=(0.0, 0.0))
+    with pytest.raises(UsageError, match="background included: give less"):
+        chosen_arm("physics", fields, 2, calibration=path, pixel_size_nm=180.0, background_photons=(0.0, 1e4))
     assert chosen_arm("paired", fields, 2).degrade is None
+
+
+def test_a_background_lifts_the_darkest_pixels_and_not_the_brightest(calibrated: tuple[list[Field], Path]) -> None:
+    fields, path = calibrated
+    shape = (1, 64, 64)
+    dark = torch.full(shape, min(float(field.high.min()) for field in fields))
+    white = torch.full(shape, float(np.mean([np.quantile(f.high, BRIGHTEST) for f in fields])))
+    counted = {}
+    for background in (None, (0.0, 0.0), (2.0, 2.5)):
+        made = chosen_arm("physics", fields, 2, calibration=path, pixel_size_nm=180.0, background_photons=background)
+        assert made.degrade is not None and made.facts["background_photons"] == (background or (0.0, 0.0))
+        frames, wanted = (
+            torch.stack([made.degrade(one, torch.Generator().manual_seed(seed))[which] for seed in range(40)])
+            for one, which in ((dark, 0), (white, 1))
+        )
+        counted[background] = (float(frames.mean()), float(wanted.log().mean().exp()), frames)
+    assert torch.equal(counted[None][2], counted[0.0, 0.0][2])
+    lifted = (counted[2.0, 2.5][0] - counted[None][0]) / FAST.gain_adu_per_e
+    assert lifted == pytest.approx(2.25, rel=0.15)
+    assert counted[2.0, 2.5][1] == pytest.approx(counted[None][1], rel=0.05)

@@ -40,6 +40,20 @@ def test_a_folder_of_good_images(tmp_path: Path) -> None:
     assert len(learnt) == 2 and not looked_at and not warnings
 
 
+def test_a_truth_among_good_images_does_not_hide_them(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", range(2))
+    for name in ("f0-mean", "f0-background"):  # as `fluosr simulate` leaves them
+        tifffile.imwrite(tmp_path / "pairs" / f"{name}.tif", field(7).high)
+    assert len(read_fields(tmp_path / "pairs", paired=False)) == 2
+    for number in range(2):
+        (tmp_path / "pairs" / f"f{number}.tif").unlink()
+    assert [f.name for f in read_fields(tmp_path / "pairs", paired=False)] == ["f0", "f1"]
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / "pairs" / f"{name}.tif", field(1).high)
+    with pytest.raises(UsageError, match=r"f0-truth\.tif beside a\.tif, which has no truth \(2 of 2 files have none\)"):
+        read_fields(tmp_path / "pairs", paired=False)
+
+
 def test_a_split_of_ones_own(tmp_path: Path) -> None:
     write_pairs(tmp_path / "training", range(3))
     write_pairs(tmp_path / "validation", range(3, 5))

@@ -14,7 +14,7 @@ import tifffile
 from fluosr.errors import OutputError, UsageError
 from fluosr.io import write
 from fluosr.io.tiff import open_tiff
-from fluosr.io.write import write_bytes, write_json, write_movie, write_ome_tiff, write_text, write_tiff
+from fluosr.io.write import write_bytes, write_json, write_movie, write_ome_tiff, write_text, write_tiff, write_together
 
 
 @pytest.fixture
@@ -205,6 +205,20 @@ def test_two_runs_that_write_one_file_do_not_share_its_temporary_name(tmp_path: 
     write_movie(tmp_path / "m.tif", interrupted_by_another_run(), 3, np.uint16, 100.0, None)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "m.tif"), frames)
     assert [path.name for path in tmp_path.iterdir()] == ["m.tif"]
+
+
+def test_of_files_that_belong_together_all_or_none_are_replaced(tmp_path: Path) -> None:
+    first, second, taken = (tmp_path / name for name in ("first", "second", "taken"))
+    taken.mkdir()
+    for path in (first, second):
+        path.write_bytes(b"old")
+    for order in ([first, second, taken], [taken, first, second]):
+        with pytest.raises(OutputError, match=f"{taken} cannot be written: a folder"):
+            write_together(dict.fromkeys(order, b"new"))
+        assert first.read_bytes() == second.read_bytes() == b"old"
+    write_together({first: b"one", second: b"two"})
+    assert first.read_bytes() == b"one" and second.read_bytes() == b"two"
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "taken"}
 
 
 def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:

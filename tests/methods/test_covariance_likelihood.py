@@ -212,30 +212,55 @@ def fit_of(problem: Problem, *, grain_fwhm: float = 0.0, fano_factor: float | No
 @pytest.mark.parametrize("grain_fwhm", [0.0, 2.5], ids=["pixels", "grains"])
 def test_the_slope_of_the_penalised_fit_is_that_of_its_value(grain_fwhm: float, fano_factor: float | None) -> None:
     fit, light = fit_of(Problem(NARROW, (9, 11)), grain_fwhm=grain_fwhm, fano_factor=fano_factor)
-    point = fit.start(light).point
-    _, gradient = fit.value_and_gradient(point)
+    roots = fit.start(light)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(4):
-        way = torch.randn(point.shape, generator=generator, dtype=torch.float64)
-        ahead, behind = (fit.value_and_gradient(point + sign * 1e-6 * way)[0] for sign in (1, -1))
-        assert (ahead - behind) / 2e-6 == pytest.approx(float(gradient @ way), rel=1e-4)
+    natural = roots.point.abs() + 0.1  # anywhere above the bounds
+    for point, function in ((roots.point, fit._of_roots), (natural, fit.value_and_gradient)):
+        _, gradient = function(point)
+        for _ in range(4):
+            way = torch.randn(point.shape, generator=generator, dtype=torch.float64)
+            ahead, behind = (function(point + sign * 1e-6 * way)[0] for sign in (1, -1))
+            assert (ahead - behind) / 2e-6 == pytest.approx(float(gradient @ way), rel=1e-4)
 
 
-def test_the_fit_descends_from_its_start_and_its_light_is_never_negative() -> None:
-    fit, light = fit_of(Problem(NARROW, (9, 11)))
+@pytest.mark.parametrize("fano_factor", [None, 3.0], ids=["kappa fitted", "kappa known"])
+@pytest.mark.parametrize("grain_fwhm", [0.0, 2.5], ids=["pixels", "grains"])
+def test_the_fit_descends_from_its_start_and_its_light_is_never_negative(
+    grain_fwhm: float, fano_factor: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fluosr.methods.covariance.fit.IN_ROOTS", 10)
+    fit, light = fit_of(Problem(NARROW, (9, 11)), grain_fwhm=grain_fwhm, fano_factor=fano_factor)
     state = fit.start(light)
     values = [state.value]
-    for _ in range(30):
+    for number in range(30):
+        before = fit.light(state)
         fit.advance(state)
         values.append(state.value)
-    assert np.diff(values).max() <= 0 and values[-1] < values[0]
-    found = fit.light(state.point)
-    assert float(found.fine.min()) >= 0 and float(found.background.min()) >= 0 and found.fano_factor > 0
+        assert (state.lower is None) == (number < 10)
+        assert fit.value_and_gradient(state.point)[0] == values[-1] or state.lower is None
+    found = fit.light(state)
+    assert np.diff(values).max() <= 0 and values[30] < values[10] < values[0]
+    assert float(found.fine.min()) >= 0 and float(found.background.min()) > 0 and found.fano_factor > 0
+    assert not torch.equal(before.fine, found.fine)
+
+
+@pytest.mark.parametrize("grain_fwhm", [0.0, 2.5], ids=["pixels", "grains"])
+def test_leaving_the_roots_changes_nothing_but_what_is_iterated_upon(grain_fwhm: float) -> None:
+    fit, light = fit_of(Problem(NARROW, (9, 11)), grain_fwhm=grain_fwhm)
+    state = fit.start(light)
+    for _ in range(5):
+        fit.advance(state)
+    value, before = state.value, fit.light(state)
+    fit._leave_roots(state)
+    after = fit.light(state)
+    assert state.value == pytest.approx(value, rel=1e-12) and after.fano_factor == before.fano_factor
+    torch.testing.assert_close(after.fine, before.fine)
+    torch.testing.assert_close(after.background, before.background)
 
 
 def test_a_start_is_the_light_it_was_given_with_its_nearest_smooth_background() -> None:
     fit, light = fit_of(Problem(NARROW, (9, 11)), fano_factor=3.0)
-    begun = fit.light(fit.start(Light(light.fine, torch.full((9, 11), 2.5, dtype=torch.float64), 9.0)).point)
+    begun = fit.light(fit.start(Light(light.fine, torch.full((9, 11), 2.5, dtype=torch.float64), 9.0)))
     torch.testing.assert_close(begun.fine, light.fine)
     torch.testing.assert_close(begun.background, torch.full((9, 11), 2.5, dtype=torch.float64))
     assert begun.fano_factor == 3.0

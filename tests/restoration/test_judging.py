@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest import mock
+
 import numpy as np
 import pytest
 
+from fluosr.corrections.intervals import student
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.quality.features import RandomConvolutions
 from fluosr.restoration.few_shot import ZERO_SHOT, few_shot, pairs_of
 from fluosr.restoration.fields import Field
-from fluosr.restoration.judging import distances, enlarged_mean, judged, restored_by, table_of
+from fluosr.restoration.judging import distance_intervals, distances, enlarged_mean, judged, restored_by, table_of
 from fluosr.restoration.lesson import lesson_of
 from fluosr.restoration.parameters import RestorationTraining
 from tests.restoration.fields_at_hand import field
@@ -43,6 +47,49 @@ def test_distances_bear_the_name_of_their_features() -> None:
     )
     assert list(found) == ["FID (fluosr-random-conv)", "KID (fluosr-random-conv)"]
     assert finer["FID (fluosr-random-conv)"] < found["FID (fluosr-random-conv)"]
+
+
+def test_intervals_of_distances_leave_out_field_by_field() -> None:
+    _, pictures = judged(enlarged_mean(2, 2), FIELDS)
+    extractor = RandomConvolutions()
+    found = distance_intervals(pictures, FIELDS, extractor, 0)
+    alone = distances(pictures, FIELDS, extractor, np.random.default_rng(0))
+    assert {name: interval.value for name, interval in found.items()} == alone
+    numbers = range(len(FIELDS))
+    for name, interval in found.items():
+        without = np.array(
+            [
+                distances(
+                    [pictures[n] for n in numbers if n != out],
+                    [FIELDS[n] for n in numbers if n != out],
+                    extractor,
+                    np.random.default_rng(0),
+                )[name]
+                for out in numbers
+            ]
+        )
+        reach = student(7) * np.sqrt(7 / 8 * ((without - without.mean()) ** 2).sum())
+        assert (interval.low, interval.high) == pytest.approx((alone[name] - reach, alone[name] + reach))
+    two = distance_intervals(pictures[:2], FIELDS[:2], extractor, 0)
+    assert all((each.low, each.high) == (-np.inf, np.inf) and np.isfinite(each.value) for each in two.values())
+
+
+def test_pairs_of_a_smaller_count_are_among_those_of_a_larger_whatever_else_is_asked() -> None:
+    base = lesson_of(FIELDS[:2], 2, TINY, validation=FIELDS[2:3]).learn(Run()).model
+    learnt: dict[str, list[set[tuple[str, bytes]]]] = {}
+
+    def seen(fields: list[Field], *arguments: Any, **options: Any) -> Any:
+        pairs = {(f.name, frame.tobytes()) for f in fields if f.low is not None for frame in f.low}
+        learnt.setdefault(str(len(pairs)), []).append(pairs)
+        return mock.Mock(learn=lambda run: mock.Mock(model=base))
+
+    with mock.patch("fluosr.restoration.few_shot.lesson_of", seen):
+        for counts in ([6], [3, 6, 12], [12, 3]):
+            list(few_shot(base, FIELDS[:4], FIELDS[4:5], FIELDS[5:], counts, TINY))
+        list(few_shot(base, FIELDS[:4], FIELDS[4:5], FIELDS[5:], [12], TINY, seed=1))
+    three, six, twelve = (learnt[count] for count in ("3", "6", "12"))
+    assert three[0] == three[1] and six[0] == six[1] and twelve[0] == twelve[1] != twelve[2]
+    assert three[0] < six[0] < twelve[0]
 
 
 def test_pairs_are_drawn_over_all_fields() -> None:

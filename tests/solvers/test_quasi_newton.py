@@ -1,4 +1,4 @@
-"""L-BFGS against scipy's, and against itself stopped on the way."""
+"""L-BFGS against scipy's, with bounds against least squares above zero, and against itself stopped on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize, rosen, rosen_der
+from scipy.optimize import minimize, nnls, rosen, rosen_der
 
 from fluosr.solvers.quasi_newton import Function, QuasiNewtonState, advance
 
@@ -95,22 +95,65 @@ def test_a_metric_that_knows_the_curvatures_makes_it_quick() -> None:
     function = function_of(lambda u: 0.5 * float(curvatures @ (u - target) ** 2), lambda u: curvatures * (u - target))
     found = []
     for metric in (None, torch.tensor(1.0 / curvatures)):
-        state = QuasiNewtonState.start(function, torch.zeros(30, dtype=torch.float64))
-        state.metric = metric
+        state = QuasiNewtonState.start(function, torch.zeros(30, dtype=torch.float64), metric=metric)
         while state.iteration < 20 and not state.finished:
             advance(function, state)
         found.append(state.value)
     assert found[1] < 1e-12 < 1e-3 * found[0]
 
 
+@settings(max_examples=15)
+@given(size=st.integers(2, 30), decades=st.floats(0.0, 3.0), seed=st.integers(0, 1000), metric=st.booleans())
+def test_least_squares_above_zero_are_those_of_lawson_and_hanson(
+    size: int, decades: float, seed: int, metric: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    axes = np.linalg.qr(random.standard_normal((size, size)))[0]
+    matrix = axes * np.logspace(0, decades / 2, size) @ axes.T
+    wanted = random.standard_normal(size)
+    function = function_of(
+        lambda u: 0.5 * float(((matrix @ u - wanted) ** 2).sum()), lambda u: matrix.T @ (matrix @ u - wanted)
+    )
+    state = QuasiNewtonState.start(
+        function,
+        torch.ones(size, dtype=torch.float64),
+        metric=torch.tensor(1.0 / (matrix**2).sum(0)) if metric else None,
+        lower=torch.zeros(size, dtype=torch.float64),
+    )
+    values = [state.value]
+    while state.iteration < 400 and not state.finished:
+        advance(function, state)
+        assert float(state.point.min()) >= 0
+        values.append(state.value)
+    least = 0.5 * nnls(matrix, wanted)[1] ** 2
+    assert np.diff(values).max() <= 0
+    assert state.value - least <= 1e-6 * values[0]
+
+
+def test_a_start_below_the_bounds_begins_at_them_and_what_has_no_bound_may_go_anywhere() -> None:
+    target = np.array([-3.0, -3.0, 4.0])
+    function = function_of(lambda u: 0.5 * float(((u - target) ** 2).sum()), lambda u: u - target)
+    lower = torch.tensor([1.0, -math.inf, -math.inf], dtype=torch.float64)
+    state = QuasiNewtonState.start(function, torch.zeros(3, dtype=torch.float64), lower=lower)
+    assert state.point.tolist() == [1.0, 0.0, 0.0]
+    while state.iteration < 50 and not state.finished:
+        advance(function, state)
+    np.testing.assert_allclose(state.point.numpy(), [1.0, -3.0, 4.0], atol=1e-9)
+
+
 @settings(max_examples=20)
-@given(stops=st.lists(st.integers(0, 40), max_size=4), with_metric=st.booleans())
-def test_a_run_stopped_and_taken_up_again_gives_the_same_bits(stops: list[int], with_metric: bool) -> None:
+@given(stops=st.lists(st.integers(0, 40), max_size=4), with_metric=st.booleans(), bounded=st.booleans())
+def test_a_run_stopped_and_taken_up_again_gives_the_same_bits(
+    stops: list[int], with_metric: bool, bounded: bool
+) -> None:
     start = np.tile([-1.2, 1.0], 4)
     function = function_of(rosen, rosen_der)
-    whole = QuasiNewtonState.start(function, torch.tensor(start))
-    if with_metric:
-        whole.metric = torch.linspace(0.1, 2.0, 8, dtype=torch.float64)
+    whole = QuasiNewtonState.start(
+        function,
+        torch.tensor(start),
+        metric=torch.linspace(0.1, 2.0, 8, dtype=torch.float64) if with_metric else None,
+        lower=torch.full((8,), -0.5, dtype=torch.float64) if bounded else None,
+    )
     broken = QuasiNewtonState.from_tensors({key: value.clone() for key, value in whole.tensors().items()})
     for number in range(40):
         if number in stops:
@@ -119,7 +162,8 @@ def test_a_run_stopped_and_taken_up_again_gives_the_same_bits(stops: list[int], 
         advance(function, broken)
     assert torch.equal(whole.point, broken.point) and torch.equal(whole.gradient, broken.gradient)
     assert (whole.value, whole.iteration, whole.finished) == (broken.value, broken.iteration, broken.finished)
-    assert (broken.metric is not None) == with_metric
+    assert (broken.metric is not None) == with_metric and (broken.lower is not None) == bounded
+    assert not bounded or float(whole.point.min()) >= -0.5
 
 
 def test_where_no_descent_is_left_it_says_so() -> None:

@@ -70,8 +70,22 @@ def confocal(
         for number in range(fields)
     ]
     with ProgressBar() as bar:
-        save_fields(output, chosen, repeats, clean=clean, done=lambda count: bar.progress("fields", count, fields))
+        saved = save_fields(
+            output, chosen, repeats, clean=clean, done=lambda count: bar.progress("fields", count, fields)
+        )
     good = f"{height * scale} x {width * scale}"
     typer.echo(
         f"Wrote {fields} fields to {output}: {repeats} frames of {height} x {width} and one of {good} pixels each"
     )
+    for share, images, where, advice in (
+        (saved.fast_saturated, "fast frames", f"{2**bits - 1}, where light is cut off", "lower --photons or --gain"),
+        (
+            saved.slow_saturated,
+            "good images",
+            "their highest value, where light is cut off",
+            "lower --photons or --gain",
+        ),
+        (saved.fast_at_zero, "fast frames", "0, where read noise is cut off", "raise --offset"),
+    ):
+        if share:
+            typer.echo(f"Note: {100 * share:.2g} % of the pixels of the {images} are at {where}; {advice}.", err=True)

@@ -44,16 +44,13 @@ def few_shot(
     **options: Any,
 ) -> None:
     """Judge a model on a new kind of sample as it is, and after learning from few and from all pairs of it."""
-    import numpy as np
-
     from fluosr.io.fields import read_test_split
-    from fluosr.io.write import make_folder
     from fluosr.methods.base import Run
     from fluosr.pipeline import choose_device
     from fluosr.quality.features import RandomConvolutions
-    from fluosr.report.score_files import save_few_shot
+    from fluosr.report.score_files import check_score_folder, save_few_shot
     from fluosr.restoration.few_shot import few_shot as rows_of
-    from fluosr.restoration.judging import distances, table_of
+    from fluosr.restoration.judging import distance_intervals, table_of
     from fluosr.restoration.model import restorer_from
     from fluosr.restoration.perceptual import load_perceptual
 
@@ -68,7 +65,7 @@ def few_shot(
         typer.echo(f"Warning: {warning}", err=True)
     model.network.to(choose_device(device))
     shots, more = [], {}
-    make_folder(output)
+    check_score_folder(output)
     with _removed_if_empty(output), ProgressBar() as bar:
 
         def run_of(name: str) -> Run:
@@ -78,7 +75,7 @@ def few_shot(
 
         for shot in rows_of(model, *splits, counts, parameters, perceptual=perceptual, seed=seed, run_of=run_of):
             shots.append(shot)
-            more[shot.name] = distances(shot.pictures, splits[2], RandomConvolutions(), np.random.default_rng(seed))
+            more[shot.name] = distance_intervals(shot.pictures, splits[2], RandomConvolutions(), seed)
             figures = ", ".join(f"{name} {values.mean():.4g}" for name, values in shot.scores.metrics.items())
             typer.echo(f"{shot.name}: {figures}")
     table = table_of({shot.name: shot.scores for shot in shots}, seed)

@@ -76,9 +76,9 @@ def limit(
         raise UsageError("--length and --width are of lines; points have none.")
     pair = Pair(shape, angle_deg=angle, **of_lines)  # type: ignore[arg-type]
     if output is not None and output.exists():  # a new one is made once there is something to put in
-        from fluosr.report.limit_files import check_folder
+        from fluosr.report.limit_files import check_limit_folder
 
-        check_folder(output)
+        check_limit_folder(output)
     found = find_limit(
         experiment,
         pair,

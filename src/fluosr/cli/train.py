@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from fluosr.methods.lesson import Lesson, Made
 from fluosr.methods.unfolded.training_parameters import TrainingParameters
 from fluosr.progress import ProgressBar
 from fluosr.restoration.parameters import RestorationTraining
+
+if TYPE_CHECKING:
+    from fluosr.learning import Companions
 
 OF_THE_GAN = ("relativistic", "gan_weight", "gan_learning_rate", "discriminator_features")
 LEARNT_NOTHING = "Note: the training has made nothing better."
@@ -149,6 +152,15 @@ def restoration(
         float | None,
         typer.Option("--fwhm", help="physics arm: what blurs bad images beyond the good, nm", min=1e-3),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            "--background",
+            metavar="LOW:HIGH",
+            help="physics arm: photons per pixel of the bad images where the good are darkest, drawn between the two "
+            "(default: none)",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
@@ -158,10 +170,11 @@ def restoration(
     from fluosr.io.arms import chosen_arm
     from fluosr.io.fields import read_split
     from fluosr.io.localisations import check_pixel_size
-    from fluosr.io.write import write_lines
+    from fluosr.io.write import write_bytes
+    from fluosr.learning import LIVE_LOG, Companions, training_folder
     from fluosr.networks.restorer import SCALES
-    from fluosr.report.training_curves import draw_log
-    from fluosr.restoration.lesson import lesson_of
+    from fluosr.report.training_curves import LOG_FILES, draw_log, is_log, log_lines
+    from fluosr.restoration.lesson import LearntRestorer, lesson_of
     from fluosr.restoration.model import restorer_from
     from fluosr.restoration.perceptual import load_perceptual
 
@@ -177,8 +190,16 @@ def restoration(
     learnt, looked_at, warnings = read_split(source, paired=parameters.arm == "paired", factor=scale)
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
-    arm = chosen_arm(parameters.arm, learnt, scale, calibration=calibration, pixel_size_nm=pixel_size, fwhm_nm=fwhm)
-    log = Path(f"{str(output).removesuffix('.json').removesuffix('.safetensors')}.log.jsonl")
+    arm = chosen_arm(
+        parameters.arm,
+        learnt,
+        scale,
+        calibration=calibration,
+        pixel_size_nm=pixel_size,
+        fwhm_nm=fwhm,
+        background_photons=None if background is None else photons_between(background),
+    )
+    live = training_folder(output) / LIVE_LOG
     lesson = lesson_of(
         learnt,
         scale,
@@ -189,16 +210,18 @@ def restoration(
         degradation=arm.facts,
         pixel_size_nm=pixel_size,
         perceptual=None if parameters.perceptual is None else load_perceptual(parameters.perceptual),
-        on_log=lambda entries: write_lines(log, (f"{json.dumps(entry)}\n" for entry in entries)),
+        on_log=lambda entries: write_bytes(live, log_lines(entries)),
     )
-    made, files = _trained(lesson, output, seed, device, resume)
+    logs: Companions[LearntRestorer] = Companions(
+        LOG_FILES, lambda made: (log_lines(made.log.entries), draw_log(made.log.entries)), is_log
+    )
+    made, files = _trained(lesson, output, seed, device, resume, logs)
     errors = [entry["validation_error"] for entry in made.log.entries if "validation_error" in entry]
     if errors:
         typer.echo(f"error on validation fields: {errors[0]:.4g} at first, {min(errors):.4g} at its least")
         if min(errors) == errors[0]:
             typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
-    picture = draw_log(made.log.entries, log.with_suffix(".png"))
-    typer.echo(f"Log: {log}, {picture}")
+    typer.echo(f"Log: {', '.join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
 
 
@@ -221,36 +244,57 @@ def generator(
     **options: Any,
 ) -> None:
     """Train a generator of crops (StyleGAN2 with adaptive augmentation), for the search of its latent space."""
-    from fluosr.generation.lesson import lesson_of
+    from fluosr.generation.lesson import LearntGenerator, lesson_of
     from fluosr.io.training_crops import read_training_crops
-    from fluosr.io.write import write_lines
+    from fluosr.io.write import write_bytes
+    from fluosr.learning import LIVE_LOG, Companions, path_beside, training_folder
     from fluosr.report.sample_sheet import write_sheet
-    from fluosr.report.training_curves import GENERATOR, draw_log, score_panels
+    from fluosr.report.training_curves import GENERATOR, LOG_FILES, draw_log, is_log, log_lines, score_panels
 
     parameters = built("train generator", GeneratorTraining, options)
     found = read_training_crops(crops)
-    name = str(output).removesuffix(".json").removesuffix(".safetensors")
-    log, sheets = Path(f"{name}.log.jsonl"), Path(f"{name}.samples")
+    live, sheets = training_folder(output) / LIVE_LOG, path_beside(output, ".samples")
     lesson = lesson_of(
         found,
         parameters,
-        on_log=lambda entries: write_lines(log, (f"{json.dumps(entry)}\n" for entry in entries)),
+        on_log=lambda entries: write_bytes(live, log_lines(entries)),
         on_samples=lambda images, seen: write_sheet(sheets / f"{seen:010}.png", images),
     )
     sides = f"{found.resolution} x {found.resolution}"
     for channel, (dark, bright) in zip(found.channels, found.levels, strict=True):
         typer.echo(f"{channel}: grey values {dark:.5g} to {bright:.5g}, for all crops")
     typer.echo(f"{len(found.crops)} crops of {sides} pixels")
-    made, files = _trained(lesson, output, seed, device, resume)
+
+    def of_the_log(made: LearntGenerator) -> tuple[bytes, bytes]:
+        panels = [*GENERATOR, *score_panels(made.log)]
+        return log_lines(made.log), draw_log(made.log, panels, along="images")
+
+    made, files = _trained(lesson, output, seed, device, resume, Companions(LOG_FILES, of_the_log, is_log))
     kids = [name for name in made.log[-1] if name.startswith("KID")]
     for name in kids:
         first, last = (entry[name] for entry in (made.log[0], made.log[-1]))
         typer.echo(f"{name}, n = {made.log[-1]['n']:.0f}: {first:.4g} at first, {last:.4g} at the end")
     if kids and all(made.log[-1][name] >= made.log[0][name] for name in kids):
         typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
-    picture = draw_log(made.log, log.with_suffix(".png"), [*GENERATOR, *score_panels(made.log)], along="images")
-    typer.echo(f"Log: {log}, {picture}; samples: {sheets}")
+    logs = ", ".join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)
+    typer.echo(f"Log: {logs}; samples: {sheets}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
+
+
+def photons_between(text: str) -> tuple[float, float]:
+    """(least, most) from "0.2:0.5", or from one number.
+
+    Raises:
+        UsageError: a text of another form, or no such photons.
+    """
+    ends = text.split(":")
+    try:
+        low, high = float(ends[0]), float(ends[-1])
+    except ValueError:
+        low = high = math.nan
+    if len(ends) > 2 or not 0 <= low <= high < math.inf:
+        raise UsageError(f"--background {text}: give photons per pixel as LOW:HIGH, such as 0.2:0.5, or as one number.")
+    return low, high
 
 
 def built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Parameters:
@@ -259,11 +303,23 @@ def built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Paramet
 
 
 def _trained(
-    lesson: Lesson[Made], output: Path, seed: int, device: str, resume: bool
+    lesson: Lesson[Made],
+    output: Path,
+    seed: int,
+    device: str,
+    resume: bool,
+    companions: Companions[Made] | None = None,
 ) -> tuple[Made, tuple[Path, Path]]:
     from fluosr.learning import train_to_files
 
     with ProgressBar() as bar:
         return train_to_files(
-            lesson, output, seed=seed, device=device, resume=resume, command=["fluosr", *sys.argv[1:]], run=bar.run()
+            lesson,
+            output,
+            seed=seed,
+            device=device,
+            resume=resume,
+            command=["fluosr", *sys.argv[1:]],
+            run=bar.run(),
+            companions=companions,
         )

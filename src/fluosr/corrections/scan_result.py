@@ -46,8 +46,8 @@ class ScanCalibration:
         values: by name, those of ``UNITS``.
         bidirectional, even_lines_return: as in :class:`fluosr.degradations.microscope.ScanningMicroscope`.
         direction: how these two were found, in words.
-        brightest_adu: light that .1 % of a field's pixels exceed in its mean frame, ADU above the offset; mean over the
-            fields.
+        brightest_adu: light that .1 % of a field's pixels exceed in its mean frame, or in its single frame smoothed by
+            a Gaussian of .7 pixels, ADU above the offset; mean over the fields.
         fields: names of the files.
         frames: of all fields.
         way: "repeats" or "single frame".

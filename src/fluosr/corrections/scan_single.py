@@ -33,6 +33,7 @@ LINES = 6  # that take part
 BESIDE_PX = ((-4, -3), (4, 5))  # columns whose brightness stands for that of columns 0 and 1
 SMOOTHING = (1.0, 1.5)  # lines of one parity, pixels: of the image that tells what of the sample the differences leave
 AROUND_PX = 2.0  # smoothing of the brightness by which lines are weighed
+NOISE_PX = 0.7  # smoothing before the brightest are looked for: noise would double dim ones, more would blur fine ones
 LARGEST_REST = 0.02  # square of that, over the noise's variance
 LEAST_SMOOTH, SMOOTH_SHARE = 0.05, 0.2
 SINGLE_BAND = 2 * BAND_LINES  # differences over six lines of one parity reach over eleven
@@ -148,7 +149,8 @@ def calibrate_single(
         bidirectional=both_ways,
         even_lines_return=False,
         direction=ONE_WAY if one_way else f"{ways} ({how})",
-        brightest_adu=float(np.mean([np.percentile(field.frames[0], 99.9) for field in fields])) - offset.value,
+        brightest_adu=float(np.mean([np.percentile(gaussian_filter(each, NOISE_PX), 99.9) for each in images]))
+        - offset.value,
         fields=tuple(field.name for field in fields),
         frames=len(fields),
         way="single frame" if len(fields) == 1 else "single frames",

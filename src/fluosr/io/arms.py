@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fluosr.degradations.confocal import RandomisedConfocal
+from fluosr.degradations.microscope import Range
 from fluosr.degradations.two_stage import TwoStageParameters
 from fluosr.errors import UsageError
 from fluosr.io.scan_calibration import read_brightest_photons, read_ranges
@@ -25,6 +26,7 @@ def chosen_arm(
     calibration: Path | None = None,
     pixel_size_nm: float | None = None,
     fwhm_nm: float | None = None,
+    background_photons: Range | None = None,
 ) -> Arm:
     """The arm of that name.
 
@@ -36,9 +38,13 @@ def chosen_arm(
         pixel_size_nm: of the bad images; the physics arm needs it.
         fwhm_nm: of the physics arm: what blurs the bad images beyond the good ones, which an objective has blurred
             already; next to nothing where both were taken with the same.
+        background_photons: of the physics arm: (least, most) photons that a pixel of the bad images has where the good
+            ones are darkest, between which each image draws its own; none if not given. The dose is what the brightest
+            pixels of the calibration have besides.
 
     Raises:
-        UsageError: the physics arm without its facts, or facts that the arm has no use for.
+        UsageError: the physics arm without its facts, a background brighter than the calibrated fields, or facts that
+            the arm has no use for.
         ImageReadError: a calibration that cannot be read.
     """
     if name == "physics":
@@ -46,7 +52,8 @@ def chosen_arm(
             missing = "--calibration" if calibration is None else "--pixel-size"
             raise UsageError(f"the physics arm needs {missing}: what it makes are that microscope's images.")
         blur_nm = NO_BLUR_PX * pixel_size_nm if fwhm_nm is None else fwhm_nm
-        counted = read_brightest_photons(calibration)
+        background = background_photons or (0.0, 0.0)
+        counted = _above(background, read_brightest_photons(calibration))
         least, most = (share * photons / scale**2 for share, photons in zip(DOSE_DOUBT, counted, strict=True))
         ranges = read_ranges(
             calibration,
@@ -54,9 +61,10 @@ def chosen_arm(
             fwhm_nm=((1 - WIDTH_DOUBT) * blur_nm, (1 + WIDTH_DOUBT) * blur_nm),
             dose_photons=(least, most),
             factor=scale,
+            background_photons=background,
         )
         return Arm(physics_arm(RandomisedConfocal(ranges), fields), ranges.describe())
-    given = {"--calibration": calibration, "--fwhm": fwhm_nm}
+    given = {"--calibration": calibration, "--fwhm": fwhm_nm, "--background": background_photons}
     useless = [option for option, value in given.items() if value is not None]
     if useless:
         raise UsageError(f"{useless[0]} is of the physics arm; --arm {name} has no use for it.")
@@ -64,3 +72,18 @@ def chosen_arm(
         parameters = TwoStageParameters()
         return Arm(synthetic_arm(scale, parameters), parameters.describe())
     return Arm(None, {})
+
+
+def _above(background: Range, counted: Range) -> Range:
+    """The photons of the brightest pixels that are not background.
+
+    Raises:
+        UsageError: none are.
+    """
+    middle = sum(background) / 2
+    if not middle < counted[0]:
+        raise UsageError(
+            f"--background {background[0]:g}:{background[1]:g}: the brightest pixels of the calibration have "
+            f"{counted[0]:.3g} to {counted[1]:.3g} photons, background included: give less."
+        )
+    return counted[0] - middle, counted[1] - middle

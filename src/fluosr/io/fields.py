@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.io.pairs import TRUTH, images_of, paired_files, stems
+from fluosr.io.pairs import BESIDE, TRUTH, images_of, paired_files, stems
 from fluosr.restoration.fields import Field
 from fluosr.restoration.pairing import check_good, check_pair
 
@@ -19,12 +19,13 @@ def read_fields(folder: Path, *, paired: bool) -> list[Field]:
 
     Args:
         folder: for pairs NAME.tif with the frames of one field, one or several, and NAME-truth.tif with its good image;
-            else NAME.tif with a good image each.
+            else NAME.tif with a good image each; of a folder of pairs, or of nothing but truths, these are taken.
         paired: whether frames are wanted.
 
     Raises:
         ImageReadError: no such folder, or a file that cannot be read.
-        UsageError: nothing there, one half of a pair is missing, or a good image that is a stack; says which.
+        UsageError: nothing there, one half of a pair is missing, files with a truth beside files without, or a good
+            image that is a stack; says which.
     """
     if paired:
         return [
@@ -34,6 +35,14 @@ def read_fields(folder: Path, *, paired: bool) -> list[Field]:
     every = stems(folder)
     truths = {stem.removesuffix(TRUTH): path for stem, path in every.items() if stem.endswith(TRUTH)}
     found = truths or every  # of a folder of pairs, the good images
+    others = [stem for stem in every if not stem.endswith((TRUTH, *BESIDE))]
+    alone = [stem for stem in others if stem not in truths]
+    if truths and alone:
+        first = next(iter(truths.values())).name
+        raise UsageError(
+            f"{folder} holds {first} beside {every[alone[0]].name}, which has no truth ({len(alone)} of {len(others)} "
+            f"files have none): which are the good images? Move those without out, or call {first} something else."
+        )
     if not found:
         raise UsageError(f"{folder} holds no TIFF; it is to hold the good images, one file a field.")
     return [Field(name, _one(path)) for name, path in found.items()]

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fluosr.errors import FluosrError, OutputError, UsageError
+from fluosr.machine import size_in_words
 
 StrPath = str | os.PathLike[str]
 
@@ -201,7 +202,7 @@ def images_to_fill(
     with _beside(path) as part:
         free = shutil.disk_usage(part.parent).free
         if n_bytes > free:  # a map that does not fit on the disk would kill the process
-            raise OSError(errno.ENOSPC, f"{n_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+            raise OSError(errno.ENOSPC, f"{size_in_words(n_bytes)} are needed, {size_in_words(free)} are free")
         array = tifffile.memmap(
             part,
             shape=tuple(sizes),
@@ -253,6 +254,17 @@ def write_bytes(path: StrPath, data: bytes) -> None:
     """
     with _beside(path) as part:
         part.write_bytes(data)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Files that belong together: all are on disk before the first gets its name, in the order given.
+
+    Raises:
+        OutputError: one cannot be written; where there was no room or no permission, all are as they were.
+    """
+    with ExitStack() as parts:
+        for path, data in reversed(list(contents.items())):  # what is entered last is renamed first
+            parts.enter_context(_beside(path)).write_bytes(data)
 
 
 @contextmanager

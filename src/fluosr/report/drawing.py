@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN = "#2f8fd0", "#e0751a", "#12a67c"
 INK = "#7b8490"  # contrast of 3.8 on white and 4.7 on the page's dark ground
 FIGURE_WIDTH = 1080  # CSS pixels
+SOFTWARE = "fluosr"  # what a picture says that it was made with
 CRISP = 2  # pixels drawn for each CSS pixel where the image is small enough to be shown pixel by pixel
 
 
@@ -49,5 +51,16 @@ def png_of(figure: Figure) -> bytes:
     """The figure on a transparent ground."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True, pil_kwargs={"compress_level": 5})
+    figure.savefig(
+        buffer, format="png", transparent=True, metadata={"Software": SOFTWARE}, pil_kwargs={"compress_level": 5}
+    )
     return buffer.getvalue()
+
+
+def is_drawn_here(path: Path) -> bool:
+    """Whether a file is a picture that :func:`png_of` made, which may then be replaced by a newer one."""
+    try:
+        with path.open("rb") as file:
+            return f"tEXtSoftware\0{SOFTWARE}".encode() in file.read(1024)
+    except OSError:
+        return False

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
 
-from fluosr.errors import OutputError
-from fluosr.io.write import make_folder, write_bytes, write_json, write_text
+from fluosr.io.own_files import check_folder
+from fluosr.io.write import write_bytes, write_json, write_text
 from fluosr.limits.table import Limit
 
 KIND = "fluosr limit"
 RECORD, OTHERS = "limit.json", ("limit.csv", "limit.png", "limit.svg")
 
 
-def check_folder(folder: Path) -> None:
+def check_limit_folder(folder: Path) -> None:
     """Make the folder, and see that it can be written to and holds nothing of another origin under our names.
 
     Raises:
         OutputError: it cannot, or it does.
     """
-    make_folder(folder)
-    present = [name for name in (RECORD, *OTHERS) if os.path.lexists(folder / name)]
-    if present and not _is_ours(folder / RECORD):
-        raise OutputError(
-            f"{folder} holds {', '.join(present)}, which no earlier run of fluosr left there; choose another --output, "
-            "or move them away."
-        )
-    if folders := [name for name in present if (folder / name).is_dir()]:
-        raise OutputError(f"{folder / folders[0]} is a folder; choose another --output, or move it away.")
+    check_folder(folder, KIND, RECORD, OTHERS)
 
 
 def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
@@ -43,7 +34,7 @@ def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
     """
     from fluosr.report.limit_plot import draw_limit
 
-    check_folder(folder)
+    check_limit_folder(folder)
     write_json(folder / RECORD, {"kind": KIND, **limit.describe(), "summary": limit.sentences()})
     table = io.StringIO()
     rows = [row.describe() for row in limit.rows]
@@ -56,10 +47,3 @@ def save_limit(limit: Limit, folder: Path) -> tuple[Path, ...]:
     write_bytes(folder / "limit.png", draw_limit(limit, "png"))
     write_bytes(folder / "limit.svg", draw_limit(limit, "svg"))
     return tuple(folder / name for name in (RECORD, *OTHERS))
-
-
-def _is_ours(record: Path) -> bool:
-    try:
-        return f'"kind": "{KIND}"' in record.read_text(encoding="utf-8")[:200]
-    except (OSError, UnicodeDecodeError):
-        return False

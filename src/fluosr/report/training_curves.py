@@ -1,15 +1,18 @@
-"""The picture of a training: each loss over the steps; of two stages, where the second begins."""
+"""The log of a training as files beside its model: a line for each look, and a picture of the losses over the steps."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from fluosr.io.write import write_bytes
-from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, png_of
+from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, is_drawn_here, png_of
+
+LOG_FILES = (".log.jsonl", ".log.png")  # after the model's name
+MARKS = ({"step", "stage"}, {"step", "images"})  # what the entries of a restorer's log say, and of a generator's
 
 Panel = tuple[str, str, tuple[tuple[str, str, str], ...]]
 
@@ -70,23 +73,30 @@ def score_panels(entries: Sequence[dict[str, Any]]) -> list[Panel]:
     return panels
 
 
-def draw_log(
-    entries: Sequence[dict[str, Any]],
-    path: Path,
-    panels: Sequence[Panel] = RESTORER,
-    *,
-    along: str = "step",
-) -> Path:
-    """Write the curves of a training's log as PNG; panels of which the log says nothing are left out.
+def log_lines(entries: Sequence[dict[str, Any]]) -> bytes:
+    """A log as lines of JSON."""
+    return "".join(f"{json.dumps(entry)}\n" for entry in entries).encode()
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is a log or the picture of one, which may then be replaced by a newer one."""
+    if path.suffix == ".png":
+        return is_drawn_here(path)
+    try:
+        with path.open("rb") as file:
+            first = json.loads(file.readline(1024))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and any(keys <= first.keys() for keys in MARKS)
+
+
+def draw_log(entries: Sequence[dict[str, Any]], panels: Sequence[Panel] = RESTORER, *, along: str = "step") -> bytes:
+    """PNG: the curves of a training's log; panels of which the log says nothing are left out.
 
     Args:
         entries: of the log, in their order.
-        path: of the picture.
         panels: title, unit and curves of each; a curve is its name in the log, its name here and its colour.
         along: what of the log the curves are drawn over.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     names = {name for entry in entries for name in entry}
     shown = [panel for panel in panels if any(name in names for name, _, _ in panel[2])]
@@ -105,5 +115,4 @@ def draw_log(
         if switch is not None:
             axes.axvline(switch, color=INK, linewidth=0.8, linestyle=":")
     figure.tight_layout()
-    write_bytes(path, png_of(figure))
-    return path
+    return png_of(figure)

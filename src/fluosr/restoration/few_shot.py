@@ -53,11 +53,16 @@ def pairs_of(fields: Sequence[Field], count: int, generator: np.random.Generator
     Raises:
         UsageError: there are not so many.
     """
+    every = sum(map(_count, fields))
+    _check_count(count, len(fields), every)
+    return _with(fields, generator.choice(every, count, replace=False))
+
+
+def _with(fields: Sequence[Field], pairs: np.ndarray) -> list[Field]:
+    """The fields with these of all their pairs, numbered field by field; fields without any are left out."""
     places = [(number, frame) for number, field in enumerate(fields) for frame in range(_count(field))]
-    _check_count(count, len(fields), len(places))
-    drawn = sorted(generator.choice(len(places), count, replace=False).tolist())
     chosen: dict[int, list[int]] = {}
-    for place in drawn:
+    for place in sorted(pairs.tolist()):
         number, frame = places[place]
         chosen.setdefault(number, []).append(frame)
     return [replace(fields[n], low=_low(fields[n])[frames]) for n, frames in chosen.items()]
@@ -77,8 +82,9 @@ def few_shot(
 ) -> Iterator[Shot]:
     """Baselines, the base as it is, then the base trained on: a row as soon as it is done.
 
-    Every training begins with the base and has the same steps at the most, validation fields and seed; the pairs of a
-    smaller count are not always among those of a larger.
+    Every training begins with the base and has the same steps at the most, validation fields and seed. The pairs of a
+    count are the first so many of one random order: those of a smaller count are among those of a larger, and which
+    they are does not depend on what else is asked for.
 
     Args:
         base: a restorer of another kind of sample.
@@ -107,10 +113,10 @@ def few_shot(
             yield Shot(name, None, 0, scores, pictures)
     scores, pictures = judged(restored_by(base.network, run_of(ZERO_SHOT)), test)
     yield Shot(ZERO_SHOT, 0, 0, scores, pictures, base)
-    draws = np.random.default_rng([seed, len(training)])
+    order = np.random.default_rng([seed, len(training)]).permutation(every)
     for wanted in counts:
         count = every if wanted is None else wanted
-        chosen = pairs_of(training, count, draws)
+        chosen = _with(training, order[:count])
         name = "all pairs" if wanted is None else f"{count} pairs"
         run = run_of(name)
         run.seed = seed

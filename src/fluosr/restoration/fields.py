@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.errors import UsageError
+from fluosr.restoration.same_pixels import shared_pixels
 
 THUMBNAIL_PX = 64  # side of what two fields are compared by
 SAME_FIELD = 0.9  # correlation of two truths, at the best shift, from which on they show one place
@@ -59,6 +60,9 @@ def split_fields(
 def refuse_leaks(splits: Mapping[str, Sequence[Field]]) -> None:
     """See that no field stands in two splits, be it under another name, shifted, or on another scale of grey values.
 
+    Images of one shape are compared as wholes, at the best shift. Of any shapes, crops that overlap are found by their
+    equal grey values; crops on another scale, turned or resampled are not.
+
     Args:
         splits: by name, the fields of each.
 
@@ -86,6 +90,12 @@ def _refuse_leak(first: str, ones: Sequence[Field], second: str, others: Sequenc
                     f"{one.name} ({first}) and {other.name} ({second}) show the same place: give them one name, or "
                     "leave one of them out."
                 )
+    shared = shared_pixels([field.high for field in ones], [field.high for field in others])
+    if shared is not None:
+        raise UsageError(
+            f"{ones[shared.one].name} ({first}) and {others[shared.other].name} ({second}) have {shared.pixels} pixels "
+            "in common: they were cut from one image. Put both into one split, or leave one of them out."
+        )
 
 
 def _spectrum(image: np.ndarray) -> np.ndarray:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from fluosr.corrections.intervals import Interval
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 from fluosr.networks.restorer import Restorer
 from fluosr.quality.features import FeatureExtractor
-from fluosr.quality.frechet import frechet_distance, kernel_distance, score_name
+from fluosr.quality.frechet import frechet_distance, interval_over_fields, kernel_distance, score_name
 from fluosr.quality.niqe import NiqeReference
 from fluosr.quality.score_table import MethodScores, ScoreTable, score_table
 from fluosr.quality.similarity import against_truth
@@ -18,6 +19,9 @@ from fluosr.restoration.baselines import bicubic, frame_means
 from fluosr.restoration.fields import Field
 from fluosr.restoration.scale import GreyScale
 from fluosr.restoration.tiles import restore
+
+WHOLE = 4000  # pictures up to which KID is of all pairs of them: its kernel then takes 128 MB
+FEWEST_FIELDS = 3  # one left out, distances need two good images still
 
 Make = Callable[[np.ndarray], np.ndarray]  # (R, Y, X) frames of a field -> (N, s Y, s X) pictures of it
 
@@ -99,3 +103,39 @@ def distances(
         score_name("FID", extractor.name): frechet_distance(made, wanted),
         score_name("KID", extractor.name): kernel_distance(made, wanted, generator=generator).value,
     }
+
+
+def distance_intervals(
+    pictures: Sequence[np.ndarray], fields: Sequence[Field], extractor: FeatureExtractor, seed: int
+) -> dict[str, Interval]:
+    """FID and KID as :func:`distances` gives them, with 95 % intervals from leaving out one field after the other.
+
+    A field's pictures and its good image are left out together. KID is of all pictures at once, as far as memory lets.
+
+    Args:
+        pictures: (N, s Y, s X) of each field.
+        fields: whose good images are the reference.
+        extractor: of the features.
+        seed: of KID's subsets, where there are more than 4000 pictures.
+
+    Returns:
+        By names that tell the features. Of two fields the ends are infinite: nothing would be left of one.
+
+    Raises:
+        UsageError: fewer than two pictures or fields.
+    """
+    made = [extractor.features(some) for some in pictures]
+    wanted = [extractor.features(field.high[None]) for field in fields]
+
+    def kernel(one: np.ndarray, other: np.ndarray) -> float:
+        return kernel_distance(one, other, generator=np.random.default_rng(seed), subset=WHOLE, subsets=10).value
+
+    found = {}
+    for measure, distance in (("FID", frechet_distance), ("KID", kernel)):
+        if len(fields) < FEWEST_FIELDS:
+            value = distance(np.concatenate(made), np.concatenate(wanted))
+            interval = Interval(value, -np.inf, np.inf)
+        else:
+            interval = interval_over_fields(distance, made, wanted)
+        found[score_name(measure, extractor.name)] = interval
+    return found

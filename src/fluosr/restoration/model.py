@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 
 from fluosr.errors import FluosrError, ModelError
 from fluosr.methods.trained_model import ModelKind, model_paths, packed, read_model
-from fluosr.networks.restorer import Restorer
+from fluosr.networks.restorer import SCALES, Restorer
 from fluosr.networks.restorers import build_restorer, restorer_options
 from fluosr.restoration.weights import read_rrdb
 
-KIND = ModelKind("restoration")
+KIND = ModelKind("restoration", origin="that `fluosr train restoration` writes; give its NAME")
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ def load_restorer(name: str | Path) -> TrainedRestorer:
     stored = read_model(KIND, name)
     try:
         known = Knowledge(**stored.description["knowledge"])
-        pixel = known.pixel_size_nm
-        if not isinstance(known.scale, int) or not (pixel is None or pixel > 0):
-            raise ValueError("its scale or pixel size cannot be")
+        _check(known)
         restorer_options(known.network, known.options)
         with torch.device("meta"):  # its shapes, before any memory is taken for them
             shapes = build_restorer(known.network, torch.Generator(), known.scale, options=known.options).state_dict()
@@ -95,6 +94,26 @@ def load_restorer(name: str | Path) -> TrainedRestorer:
     return TrainedRestorer(network.eval(), known, stored.fingerprint, stored.description.get("training"))
 
 
+def _check(known: Knowledge) -> None:
+    """See that what was read is of the kinds that it should be.
+
+    Raises:
+        ValueError: it is not; says what.
+    """
+    pixel = known.pixel_size_nm
+    right = {
+        "network": isinstance(known.network, str),
+        "options": isinstance(known.options, dict),
+        "scale": type(known.scale) is int and known.scale in SCALES,  # true and false are no numbers here
+        "arm": isinstance(known.arm, str),
+        "pixel_size_nm": pixel is None or (type(pixel) in (int, float) and 0 < pixel < math.inf),
+        "fields": type(known.fields) is int and known.fields >= 0,
+    }
+    wrong = [f"{name} cannot be {getattr(known, name)!r:.40}" for name, fits in right.items() if not fits]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
 def restorer_from(name: Path) -> TrainedRestorer:
     """A model to begin a training with: one of this project, or published weights of an RRDBNet.
 
@@ -104,7 +123,13 @@ def restorer_from(name: Path) -> TrainedRestorer:
     Raises:
         ModelError: neither; see :func:`load_restorer` and :func:`fluosr.restoration.weights.read_rrdb`.
     """
-    if model_paths(name)[0].exists() or not name.is_file():
+    places = model_paths(name)
+    if not name.is_file() and not any(place.exists() for place in places):
+        raise ModelError(
+            f"{places[0]} does not exist. A training begins with the NAME of a model that `fluosr train restoration` "
+            "wrote, or with a .safetensors file of published RRDBNet weights."
+        )
+    if places[0].exists() or not name.is_file():
         return load_restorer(name)
     network = read_rrdb(name)
     growth, features = network.state_dict()["body.0.rdb1.conv1.weight"].shape[:2]

@@ -17,6 +17,18 @@ Image = TypeVar("Image", np.ndarray, torch.Tensor)
 ALIKE_PX = 3.0
 
 
+class ConstantImage(UsageError):
+    """An image of one grey value everywhere: it has no scale. A movie may hold some, as where a shutter was closed.
+
+    Args:
+        value: the grey value.
+    """
+
+    def __init__(self, value: float) -> None:
+        super().__init__(f"the image is constant ({value:g} everywhere): there is nothing to restore in it.")
+        self.value = value
+
+
 @dataclass(frozen=True)
 class GreyScale:
     """v = (y - offset) / spread.
@@ -33,7 +45,8 @@ class GreyScale:
         """That on which a (Y, X) image has mean 0 and standard deviation 1: whatever its gain and its bits.
 
         Raises:
-            UsageError: the image is constant, or not finite.
+            ConstantImage: the image is constant.
+            UsageError: it is not finite.
         """
         with np.errstate(invalid="ignore"):  # of infinite values: said below
             offset = float(image.mean(dtype=float))
@@ -43,7 +56,7 @@ class GreyScale:
         if not np.isfinite(spread):
             raise UsageError("the image holds values that are not finite.")
         if spread <= 1e-6 * max(abs(offset), 1e-30):
-            raise UsageError(f"the image is constant ({offset:g} everywhere): there is nothing to restore in it.")
+            raise ConstantImage(offset)
         return cls(offset, spread)
 
     def apply(self, image: Image) -> Image:

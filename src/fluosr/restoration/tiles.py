@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fluosr.errors import OutputError, UsageError
+from fluosr.machine import size_in_words
 from fluosr.methods.base import Run
 from fluosr.networks.reach import reach_px, stage_reaches
 from fluosr.networks.restorer import Restorer, StagedRestorer
@@ -250,7 +251,7 @@ def _scratch(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
             features = np.memmap(file, np.float32, "r+", shape=shape)
         except OSError as error:
             raise OutputError(
-                f"restoring needs {n_bytes / 1e9:.1f} GB for temporary features: {error.strerror}. Free room, name "
+                f"restoring needs {size_in_words(n_bytes)} for temporary features: {error.strerror}. Free room, name "
                 "another folder with TMPDIR, or take a lighter network."
             ) from error
         yield features

@@ -52,7 +52,7 @@ class Log:
         made = []
         for number, stage in enumerate(stages):
             entry: dict[str, Any] = {"step": 0, "stage": GAN_STAGE if stage else ERROR_STAGE}
-            entry |= {n: v[number] for n, v in columns.items() if not math.isnan(v[number])}
+            entry |= {n: v[number] for n, v in sorted(columns.items()) if not math.isnan(v[number])}
             made.append(entry | {"step": int(entry["step"])})
         return cls(made)
 
@@ -218,7 +218,7 @@ class Training:
 
     @torch.no_grad()
     def _look(self) -> None:
-        entry: dict[str, Any] = {"step": self.steps, "stage": self.stage, **self.means}
+        entry: dict[str, Any] = {"step": self.steps, "stage": self.stage, **dict(sorted(self.means.items()))}
         if self.validation:
             self.average.eval()
             wrong = [self.average(low) - high for low, high in self.validation]

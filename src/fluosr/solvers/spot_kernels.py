@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from fluosr.solvers.compiled import compiled
 
 DECREMENT = 1e-6  # g^T I^-1 g at which a fit has ended: a thousandth of a standard error from the optimum
 LEAST_LIGHT = 1e-4  # photons; neither a spot nor a background can have less
@@ -16,7 +17,7 @@ OUTSIDE_PX = 1.0  # how far outside its patch a molecule may lie
 SQRT_2, SQRT_2_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def write_profile(made: np.ndarray, centre: float, sigma: float) -> None:
     """Share of the light in each pixel of a line, its derivative with respect to the centre, and to sigma."""
     distance = -centre
@@ -32,7 +33,7 @@ def write_profile(made: np.ndarray, centre: float, sigma: float) -> None:
         distance, below, slope = onward, above, next_slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _weigh(
     patch: np.ndarray,
     noise: np.ndarray,
@@ -99,7 +100,7 @@ def _weigh(
     return 2.0 * ratio
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _factorise(matrix: np.ndarray, count: int, damping: float, held: int, root: np.ndarray) -> bool:
     """Cholesky of the lower half, its diagonal times 1 + damping; one parameter may be held where it is."""
     for i in range(count):
@@ -120,7 +121,7 @@ def _factorise(matrix: np.ndarray, count: int, damping: float, held: int, root: 
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _solve(root: np.ndarray, count: int, right: np.ndarray, solution: np.ndarray) -> float:
     """Solve L L^T solution = right; the length squared of L^-1 right."""
     length = 0.0
@@ -138,7 +139,7 @@ def _solve(root: np.ndarray, count: int, right: np.ndarray, solution: np.ndarray
     return length
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _begin(patch: np.ndarray, noise: np.ndarray, at: np.ndarray, along_x: np.ndarray, along_y: np.ndarray) -> int:
     """Photons and background by weighted least squares for a spot at the start; the number of pixels used."""
     write_profile(along_x, at[0], at[4])
@@ -168,7 +169,7 @@ def _begin(patch: np.ndarray, noise: np.ndarray, at: np.ndarray, along_x: np.nda
     return used
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _by_chance(
     noise: np.ndarray,
     at: np.ndarray,
@@ -202,7 +203,7 @@ def _by_chance(
     return max(mean - taken, LEAST_CHANCE), max(variance - 2.0 * taken, LEAST_CHANCE)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def fit_all(
     patches: np.ndarray,
     noise: np.ndarray,

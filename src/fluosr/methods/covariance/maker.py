@@ -113,7 +113,7 @@ class CovarianceMaker(ImageMaker):
         stage += " fit"
         self._latest = (fit, stage, run)
         state = self._minimised(fit, start, run, stage)
-        light = fit.light(state.point)
+        light = fit.light(state)
         if self.parameters.fano is None:
             light = refitted(likelihood, light)
         self._explain(likelihood, light, state)
@@ -127,7 +127,7 @@ class CovarianceMaker(ImageMaker):
         kept = run.recall(stage)
         if kept is None:
             return None
-        return self._shown(fit.light(QuasiNewtonState.from_tensors(kept, self.device).point))
+        return self._shown(fit.light(QuasiNewtonState.from_tensors(kept, self.device)))
 
     def solving_seconds(self) -> float:
         """See :class:`ImageMaker`: one patch's share of one evaluation is timed."""

@@ -77,7 +77,7 @@ def choose(
         for iteration in range(TRIAL_ITERATIONS):
             fit.advance(state)
             advance(number * TRIAL_ITERATIONS + iteration + 1, len(SPARSITIES) * TRIAL_ITERATIONS)
-        light = fit.light(state.point)
+        light = fit.light(state)
         by_patch = asked.by_patch(light.fine, light.background, light.fano_factor)
         scores.append(0.5 * asked.count * part.weight * by_patch)
     best = min(float(score.sum()) for score in scores)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fluosr.solvers.compiled import compiled
 
 
 def offsets(side: int) -> np.ndarray:
@@ -12,7 +13,7 @@ def offsets(side: int) -> np.ndarray:
     return np.array([(dy, dx) for dy in range(side) for dx in reach if dy > 0 or dx >= 0])
 
 
-@njit(cache=True)
+@compiled()
 def add_products(products: np.ndarray, frames: np.ndarray, pairs: np.ndarray) -> None:
     """products[n, y, x] += sum over t of frames[t, y, x] frames[t, y + dy_n, x + dx_n], where both are in the field.
 

@@ -16,9 +16,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from fluosr.optics.interpolation import Interpolation, half_pixel_reader
+from fluosr.solvers.compiled import compiled
 
 FWHM_PER_SIGMA = 2.355  # as in the paper's code, not 2 sqrt(2 ln 2)
 NEGLIGIBLE_WEIGHT = 1e-7  # of the sum: below single precision
@@ -112,7 +112,7 @@ class Convergence:
         return image if self._sensitivity == 1.0 else image**self._sensitivity
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _directions(lattice: np.ndarray, height: int, width: int, flat: float) -> np.ndarray:
     """(2, 2, 2, height, width) unit gradients, 0 where flat.
 
@@ -143,7 +143,7 @@ def _directions(lattice: np.ndarray, height: int, width: int, flat: float) -> np
     return directions
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@compiled(nogil=True, fastmath={"contract", "nsz"})
 def _gather(
     total: np.ndarray,
     down: np.ndarray,
@@ -161,7 +161,7 @@ def _gather(
         total[x] += part if inwards < zero else zero
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _converge(
     slopes: np.ndarray,
     margin: int,

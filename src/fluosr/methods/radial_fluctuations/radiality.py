@@ -16,9 +16,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from fluosr.optics.interpolation import catmull_rom_weights
+from fluosr.solvers.compiled import compiled
 
 FLAT = 1e-6  # of the frame's largest value: a smaller gradient is rounding and has no direction
 
@@ -93,7 +93,7 @@ class Radiality:
         return np.maximum(image, 0.0, out=image) if self._positive else image
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@compiled(nogil=True, fastmath={"contract", "nsz"})
 def _read(line: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, weights: np.ndarray) -> None:
     """Four rows weighted into one."""
     wa, wb, wc, wd = weights[0], weights[1], weights[2], weights[3]
@@ -101,7 +101,7 @@ def _read(line: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.n
         line[x] = wa * a[x] + wb * b[x] + wc * c[x] + wd * d[x]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+@compiled(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _meet(
     total: np.ndarray,
     down: np.ndarray,
@@ -124,7 +124,7 @@ def _meet(
         total[x] += part if square > least else zero
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _radiate(
     down: np.ndarray,
     right: np.ndarray,

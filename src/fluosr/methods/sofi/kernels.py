@@ -6,12 +6,13 @@ All work on short rows that stay in the fastest memory, so that the processor's 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fluosr.solvers.compiled import compiled
 
 TILE = 256  # pixels at a time
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def add_powers(frames: np.ndarray, sums: np.ndarray) -> None:
     """sums[j - 1] += sum over frames of frame^j.
 
@@ -35,7 +36,7 @@ def add_powers(frames: np.ndarray, sums: np.ndarray) -> None:
                     product[p] *= row[p]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def add_subset_products(frames: np.ndarray, windows: np.ndarray, sums: np.ndarray) -> None:
     """sums[s - 1] += sum over windows of the product of the window's frames whose bit is set in s.
 
@@ -62,7 +63,7 @@ def add_subset_products(frames: np.ndarray, windows: np.ndarray, sums: np.ndarra
                         total[p] += product[size + s, p]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def add_neighbour_products(frames: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, sums: np.ndarray) -> None:
     """sums[s, y, x] += sum over frames of the product of the pixels (y, x) + offsets[s, : sizes[s]].
 

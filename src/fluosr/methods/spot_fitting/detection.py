@@ -21,9 +21,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from fluosr.optics.psf import gaussian_integrals
+from fluosr.solvers.compiled import compiled
 
 REACH = 3.0  # of the filter, standard deviations of the PSF
 BACKGROUND_REACH = 5.0  # of the square that the background is the mean of
@@ -188,7 +188,7 @@ def _smooth(image: np.ndarray, profile: np.ndarray) -> np.ndarray:
     return made
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@compiled(nogil=True, fastmath={"contract", "nsz"})
 def _separable(image: np.ndarray, profile: np.ndarray, made: np.ndarray) -> None:
     height, width = image.shape
     reach = len(profile) // 2
@@ -206,7 +206,7 @@ def _separable(image: np.ndarray, profile: np.ndarray, made: np.ndarray) -> None
                 made[y, x] += weight * line[x + k]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _maxima(image: np.ndarray, level: float, apart: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels above a level and all others within ``apart``; of equal ones the first."""
     height, width = image.shape

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fluosr.solvers.compiled import compiled
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+@compiled(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 def step(
     newer: np.ndarray,
     extrapolated: np.ndarray,
