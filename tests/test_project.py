@@ -41,6 +41,7 @@ ROOMS = (
     "quality",
     "phenotypes",
     "restoration",
+    "generation",
     "io",
     "report",
     "checkpoint",

@@ -25,6 +25,7 @@ def tables() -> dict[Path, str]:
     command = f"{_of_the_command()}\n\nOf `--method {DEFAULT_METHOD}`:\n\n{_of_method(DEFAULT_METHOD)}"
     pages = {docs / "reconstruct.md": command}
     pages[docs / "train.md"] = _of_training()
+    pages[docs / "generator.md"] = _of_generator()
     return pages | {docs / "methods" / f"{n}.md": _of_method(n) for n in method_names() if n != DEFAULT_METHOD}
 
 
@@ -62,6 +63,12 @@ def _of_training() -> str:
     from fluosr.methods.unfolded.training_parameters import TrainingParameters
 
     return _of_parameters(TrainingParameters)
+
+
+def _of_generator() -> str:
+    from fluosr.generation.parameters import GeneratorTraining
+
+    return _of_parameters(GeneratorTraining)
 
 
 def _of_parameters(parameters: type[BaseModel]) -> str:

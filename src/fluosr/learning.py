@@ -40,7 +40,7 @@ class Companions(Generic[Made]):
 
 def training_folder(output: Path) -> Path:
     """NAME.training, where what there is of a training lies until it is done."""
-    return _beside(output, ".training")
+    return path_beside(output, ".training")
 
 
 def train_to_files(
@@ -79,8 +79,8 @@ def train_to_files(
     computed_on = choose_device(device)
     _check_places(places, lesson.kind)
     kept_in = training_folder(output)
-    live, beside = kept_in / LIVE_LOG, [_beside(output, suffix) for suffix in companions.suffixes]
-    for path in (*beside, live):
+    live, others = kept_in / LIVE_LOG, [path_beside(output, suffix) for suffix in companions.suffixes]
+    for path in (*others, live):
         if path.is_dir() or (path.exists() and not companions.ours(path)):
             raise OutputError(f"{path} was not left by a training; choose another --output, or move it away.")
     make_folder(kept_in)
@@ -102,7 +102,7 @@ def train_to_files(
                     checkpoint.keep_aside(kept_in)
                 made = _learnt(lesson, run, kept_in, facts)
                 files = lesson.files(made, facts | lesson.record(made) | {"command": command})
-                save_model(places, files, dict(zip(beside, companions.contents(made), strict=True)))
+                save_model(places, files, dict(zip(others, companions.contents(made), strict=True)))
                 checkpoint.remove(kept_in)
             finally:
                 if not checkpoint.is_kept(kept_in):  # a log of what cannot be gone on with tells nobody anything
@@ -144,7 +144,8 @@ def save_model(
     write_together(dict([weights, description]) | dict(beside or {}))
 
 
-def _beside(output: Path, suffix: str) -> Path:
+def path_beside(output: Path, suffix: str) -> Path:
+    """What lies beside a model of that name, NAME and the suffix."""
     description, _ = model_paths(output)
     return description.with_name(f"{description.name.removesuffix('.json')}{suffix}")
 

@@ -34,8 +34,10 @@ def restore_state(network: nn.Module, adam: torch.optim.Adam, named: Weights) ->
     for key, value in part(named, "adam.").items():
         index, name = key.split(".")
         like = weights[int(index)]
-        # Laid out in memory as before: sums over another order would round otherwise.
-        again = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
+        # Laid out in memory as before: sums over another order would round otherwise. The count of steps stays where it
+        # is, though a weight may be a single number too.
+        moment = name != "step" and value.shape == like.shape
+        again = torch.empty_like(like).copy_(value) if moment else value.clone()
         moments.setdefault(int(index), {})[name] = again.detach()
     adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
     return {key: value.clone() for key, value in part(named, "best.").items()}

@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, is_drawn_here, png_of
 
 LOG_FILES = (".log.jsonl", ".log.png")  # after the model's name
+MARKS = ({"step", "stage"}, {"step", "images"})  # what the entries of a restorer's log say, and of a generator's
 
-PANELS = (  # title, unit, and for each curve its name in the log, its name here and its colour
+Panel = tuple[str, str, tuple[tuple[str, str, str], ...]]
+
+RESTORER: tuple[Panel, ...] = (  # title, unit, and for each curve its name in the log, its name here and its colour
     (
         "Error of the image",
         "standard deviations of the bad image",
@@ -38,6 +41,36 @@ PANELS = (  # title, unit, and for each curve its name in the log, its name here
         (("real", "good images", BLUE), ("fake", "restored ones", ORANGE)),
     ),
 )
+GENERATOR: tuple[Panel, ...] = (
+    (
+        "Generator against discriminator",
+        "loss",
+        (("generator", "generator", ORANGE), ("discriminator", "discriminator", INK)),
+    ),
+    (
+        "How sure the discriminator is",
+        "",
+        (
+            ("real_sign", "mean sign on real crops", BLUE),
+            ("fake", "made ones taken for real", ORANGE),
+            ("augmentation", "probability of augmentation", GREEN),
+        ),
+    ),
+)
+
+
+def score_panels(entries: Sequence[dict[str, Any]]) -> list[Panel]:
+    """A panel for each measure of a log's scores, a curve for each extractor; the names are "KID (extractor)"."""
+    names = {name: None for entry in entries for name in entry if name.endswith(")")}
+    measures = dict.fromkeys(name.partition(" (")[0] for name in names)
+    count = next((entry["n"] for entry in entries if "n" in entry), 0)
+    panels = []
+    for measure in measures:
+        own = [name for name in names if name.startswith(f"{measure} (")]
+        colours = [(BLUE, ORANGE, GREEN, INK)[number % 4] for number in range(len(own))]
+        curves = tuple((n, n.partition(" (")[2][:-1], colour) for n, colour in zip(own, colours, strict=True))
+        panels.append((f"{measure} of samples from crops", f"n = {count:.0f}", curves))
+    return panels
 
 
 def log_lines(entries: Sequence[dict[str, Any]]) -> bytes:
@@ -54,29 +87,31 @@ def is_log(path: Path) -> bool:
             first = json.loads(file.readline(1024))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(first, dict) and {"step", "stage"} <= first.keys()
+    return isinstance(first, dict) and any(keys <= first.keys() for keys in MARKS)
 
 
-def draw_log(entries: Sequence[dict[str, Any]]) -> bytes:
+def draw_log(entries: Sequence[dict[str, Any]], panels: Sequence[Panel] = RESTORER, *, along: str = "step") -> bytes:
     """PNG: the curves of a training's log; panels of which the log says nothing are left out.
 
     Args:
         entries: of the log, in their order.
+        panels: title, unit and curves of each; a curve is its name in the log, its name here and its colour.
+        along: what of the log the curves are drawn over.
     """
     names = {name for entry in entries for name in entry}
-    shown = [panel for panel in PANELS if any(name in names for name, _, _ in panel[2])]
+    shown = [panel for panel in panels if any(name in names for name, _, _ in panel[2])]
     figure = Figure(figsize=(5.4 * len(shown), 3.6), dpi=100 * CRISP)
     for number, (title, unit, curves) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), number + 1)
         for name, label, colour in curves:
-            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            points = [(entry[along], entry[name]) for entry in entries if name in entry]
             if points:
                 axes.plot(
                     *zip(*points, strict=True), color=colour, linewidth=1.6, marker="o", markersize=2.5, label=label
                 )
-        dress(axes, title, "step", unit)
+        dress(axes, title, along, unit)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        switch = next((entry["step"] for entry in entries if entry["stage"] != entries[0]["stage"]), None)
+        switch = next((entry[along] for entry in entries if entry.get("stage") != entries[0].get("stage")), None)
         if switch is not None:
             axes.axvline(switch, color=INK, linewidth=0.8, linestyle=":")
     figure.tight_layout()

@@ -1,0 +1,58 @@
+"""A grid of made crops as one PNG, all at one contrast."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imsave
+
+from fluosr.io.write import write_bytes
+
+# Additive; up to three channels are told apart, and where all are bright the sheet is white.
+COLOURS = {
+    1: ((1.0, 1.0, 1.0),),
+    2: ((1.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
+    3: ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+}
+GAP_PX, GAP_GREY = 1, 0.35
+LEAST_SIDE_PX = 96  # of a crop on the sheet; smaller ones are enlarged pixel by pixel
+
+
+def in_colour(images: np.ndarray) -> np.ndarray:
+    """(N, C, Y, X), background -1, brightest 1 -> (N, Y, X, 3) in [0, 1].
+
+    One channel is grey; two are magenta and green; of more the first three are blue, green and red, the others are not
+    shown.
+    """
+    colours = np.array(COLOURS[min(images.shape[1], 3)])
+    light = np.clip((images[:, : len(colours)] + 1) / 2, 0, 1)
+    return np.clip(np.einsum("ncyx,ck->nyxk", light, colours), 0, 1)
+
+
+def write_sheet(path: Path, images: np.ndarray) -> Path:
+    """Write a grid of images as PNG, beside its name and then renamed.
+
+    Args:
+        path: of the picture.
+        images: (N, C, Y, X), background -1, brightest 1; what lies beyond is cut off.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    coloured = in_colour(images)
+    columns = math.ceil(math.sqrt(len(coloured)))
+    larger = max(1, math.ceil(LEAST_SIDE_PX / coloured.shape[2]))
+    coloured = coloured.repeat(larger, 1).repeat(larger, 2)
+    _, height, width, _ = coloured.shape
+    rows = math.ceil(len(coloured) / columns)
+    sheet = np.full((rows * (height + GAP_PX) - GAP_PX, columns * (width + GAP_PX) - GAP_PX, 3), GAP_GREY)
+    for number, image in enumerate(coloured):
+        y, x = (number // columns) * (height + GAP_PX), (number % columns) * (width + GAP_PX)
+        sheet[y : y + height, x : x + width] = image
+    buffer = io.BytesIO()
+    imsave(buffer, sheet, format="png")
+    write_bytes(path, buffer.getvalue())
+    return path

@@ -1,0 +1,38 @@
+"""Sheets of samples: each image in its place, at the contrast of all, in the colours that are said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from fluosr.report.sample_sheet import GAP_GREY, in_colour, write_sheet
+
+
+def test_each_image_is_in_its_place_with_gaps_between(tmp_path: Path) -> None:
+    images = np.linspace(-1, 1, 5)[:, None, None, None] * np.ones((5, 1, 96, 96))
+    sheet = imread(write_sheet(tmp_path / "deep" / "sheet.png", images))[..., :3]
+    assert sheet.shape == (2 * 97 - 1, 3 * 97 - 1, 3)
+    found = [sheet[97 * (n // 3) + 50, 97 * (n % 3) + 50, 0] for n in range(6)]
+    np.testing.assert_allclose(found, [0, 0.25, 0.5, 0.75, 1, GAP_GREY], atol=1 / 255)
+    np.testing.assert_allclose(sheet[96], GAP_GREY, atol=1 / 255)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+def test_small_images_are_enlarged_pixel_by_pixel(tmp_path: Path) -> None:
+    images = np.full((1, 1, 32, 32), -1.0)
+    images[0, 0, 3, 5] = 1.0
+    sheet = imread(write_sheet(tmp_path / "sheet.png", images))[..., 0]
+    assert sheet.shape == (96, 96) and sheet.sum() == 9 and sheet[9:12, 15:18].all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "colour"), [(1, [0.5, 0.5, 0.5]), (2, [0.5, 1, 0.5]), (3, [1, 1, 0.5]), (4, [1, 1, 0.5])]
+)
+def test_channels_have_their_colours(channels: int, colour: list[float]) -> None:
+    image = np.ones((1, channels, 2, 2))
+    image[:, 0] = 0.0
+    image[:, 3:] = 7.0
+    np.testing.assert_allclose(in_colour(image)[0, 0, 0], colour)
