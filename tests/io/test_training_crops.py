@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,40 +11,43 @@ import pytest
 import tifffile
 
 from fluosr.errors import ImageReadError, UsageError
+from fluosr.io.crop_sets import write_crop_set
 from fluosr.io.training_crops import read_training_crops
+from fluosr.phenotypes.crops import CropSet, Levels
 from tests.generation.dots import dots
-
-HEAD = "file,index,well,treatment,split,y_px,x_px,nucleus_area_px\n"
 
 
 def save(path: Path, array: np.ndarray, axes: str) -> None:
     tifffile.imwrite(path, array, photometric="minisblack", metadata={"axes": axes})
 
 
-def make_set(folder: Path, channels: int = 2, per_well: int = 12, **changes: Any) -> Path:
+def make_set(folder: Path, pixels: np.ndarray | None = None, per_well: int = 12) -> Path:
     """Wells A1 and A2 to learn from, B1 to test on."""
-    rows = []
-    for number, (well, split) in enumerate([("A1", "train"), ("A2", "train"), ("B1", "test")]):
-        save(folder / f"{well}.tif", dots(per_well, channels, seed=number), "TCYX")
-        rows += [f"{well}.tif,{i},{well},none,{split},10,10,50\n" for i in range(per_well)]
-    (folder / "crops.csv").write_text(HEAD + "".join(rows))
-    described = {"channels": ["DNA", "GFP"][:channels], "pixel_size_nm": 645.0, "software": "fluosr"} | changes
-    (folder / "crops.json").write_text(json.dumps(described))
-    return folder
+    wells = np.repeat(["A1", "A2", "B1"], per_well)
+    count = len(wells)
+    crops = CropSet(
+        np.concatenate([dots(per_well, 2, seed=number) for number in range(3)]) if pixels is None else pixels,
+        wells,
+        np.repeat("none", count),
+        np.where(wells == "B1", "test", "train"),
+        wells,
+        np.full((count, 2), 10.0),
+        np.full(count, 50.0),
+        ("DNA", "GFP"),
+        645.0,
+        Levels(np.array([90.0, 80.0]), np.array([900.0, 700.0])),
+        0,
+        1,
+        12.0,
+    )
+    write_crop_set(folder / "crops", crops)
+    return folder / "crops"
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_only_the_wells_of_the_training_split_are_read(tmp_path: Path, channels: int) -> None:
-    found = read_training_crops(make_set(tmp_path, channels))
-    expected = np.concatenate([dots(12, channels, seed=0), dots(12, channels, seed=1)])
-    np.testing.assert_array_equal(found.crops, expected)
-    assert found.channels == ("DNA", "GFP")[:channels] and found.pixel_size_nm == 645.0
-    for channel, (dark, bright) in enumerate(found.levels):
-        assert (dark, bright) == pytest.approx(tuple(np.percentile(expected[:, channel], [0.1, 99.9])))
-
-
-def test_the_levels_of_a_set_are_its_own_where_it_has_some(tmp_path: Path) -> None:
-    found = read_training_crops(make_set(tmp_path, levels=[[90, 900], [80, 700]]))
+def test_only_the_wells_of_the_training_split_are_read(tmp_path: Path) -> None:
+    found = read_training_crops(make_set(tmp_path))
+    np.testing.assert_array_equal(found.crops, np.concatenate([dots(12, 2, seed=0), dots(12, 2, seed=1)]))
+    assert found.channels == ("DNA", "GFP") and found.pixel_size_nm == 645.0
     assert found.levels.tolist() == [[90.0, 900.0], [80.0, 700.0]]
 
 
@@ -78,82 +80,50 @@ def spoilt_table(old: str, new: str) -> Callable[[Path], None]:
     return spoil
 
 
-def spoilt_images(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
-    return lambda folder: save(folder / "A2.tif", change(dots(12, 2, seed=1)), "TCYX")
-
-
-def with_value(value: float) -> Callable[[np.ndarray], np.ndarray]:
-    def change(crops: np.ndarray) -> np.ndarray:
-        crops[3, 1, 4, 4] = value
-        return crops
-
-    return change
-
-
-def described(**changes: Any) -> Callable[[Path], None]:
-    def spoil(folder: Path) -> None:
-        path = folder / "crops.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return spoil
-
-
-def one_empty_channel(folder: Path) -> None:
-    for well in ("A1", "A2"):
-        crops = dots(12, 2)
-        crops[:, 1] = 7.0
-        save(folder / f"{well}.tif", crops, "TCYX")
-
-
 def few(folder: Path) -> None:
     table = folder / "crops.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:10]))
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a well in two splits": (
-        spoilt_table("A1,none,train", "A1,none,test"),
-        "well 'A1' is in the splits test and train",
-    ),
-    "another split": (spoilt_table("none,train", "none,training"), "'training' is neither train nor test"),
-    "no column": (spoilt_table("well", "place"), "no column 'well'"),
-    "no index": (spoilt_table("A1.tif,0", "A1.tif,first"), "line 2"),
-    "a file elsewhere": (spoilt_table("A1.tif,0", "../A1.tif,0"), "no file of this folder"),
+    "a well in two splits": (spoilt_table("A1,none,train", "A1,none,test"), "well A1 has two of split"),
+    "another split": (spoilt_table("none,train", "none,training"), "a split is train or test, got training"),
+    "no index": (spoilt_table("A1.tif,0", "A1.tif,first"), "do not fit each other"),
+    "a file elsewhere": (spoilt_table("A1.tif,0", "../A1.tif,0"), "a file beside it is meant"),
     "a crop twice": (spoilt_table("A1.tif,1,", "A1.tif,0,"), "crop 0 of A1.tif is there twice"),
-    "an index too far": (spoilt_table("A1.tif,11", "A1.tif,12"), "has 12 crops; crops.csv names one of index 12"),
     "a missing file": (lambda folder: (folder / "A1.tif").unlink(), "A1.tif"),
-    "another size": (spoilt_images(lambda c: np.tile(c, 2)), r"\(2, 32, 64\), others of \(2, 32, 32\)"),
-    "a channel less": (spoilt_images(lambda c: c[:11, :1]), "no multiple of the 2 channels"),
-    "NaN": (spoilt_images(with_value(np.nan)), "crop 15 has values that are not finite"),
-    "infinity": (spoilt_images(with_value(np.inf)), "crop 15 has values that are not finite"),
-    "an empty channel": (one_empty_channel, "'GFP' is empty: all its pixels are 7"),
+    "another size": (lambda folder: save(folder / "A2.tif", dots(12, 2, side=64), "TCYX"), "do not fit each other"),
+    "NaN": (lambda folder: save(folder / "A2.tif", np.nan * dots(12, 2), "TCYX"), "NaN"),
     "too few": (few, "9 crops to learn from: at least 16"),
-    "no description": (lambda folder: (folder / "crops.json").unlink(), "stands beside crops.csv"),
-    "a damaged description": (lambda folder: (folder / "crops.json").write_text("{"), "damaged"),
-    "a description of nothing": (lambda folder: (folder / "crops.json").write_text("[]"), "names of the channels"),
-    "levels of another set": (described(levels=[[1, 2]]), "for each of 2 channels"),
-    "levels that are one": (described(levels=[[1, 2], [5, 5]]), "'GFP' is empty"),
-    "a pixel of no size": (described(pixel_size_nm=-1), "'pixel_size_nm' is -1"),
+    "no description": (lambda folder: (folder / "crops.json").unlink(), "it has no crops.json"),
+    "a damaged description": (lambda folder: (folder / "crops.json").write_text("{"), "cannot be read"),
+    "none to learn from": (
+        lambda folder: (folder / "crops.csv").write_text((folder / "crops.csv").read_text().replace("train", "test")),
+        "no crop of the train split",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_with_a_set_is_said(tmp_path: Path, case: str) -> None:
     spoil, words = WRONG[case]
-    spoil(make_set(tmp_path))
+    folder = make_set(tmp_path)
+    spoil(folder)
     with pytest.raises((UsageError, ImageReadError), match=words):
-        read_training_crops(tmp_path)
+        read_training_crops(folder)
 
 
-def test_no_folder_no_crops_and_nothing_for_training(tmp_path: Path) -> None:
+def test_an_empty_channel_is_named(tmp_path: Path) -> None:
+    pixels = dots(36, 2)
+    pixels[:, 1] = 7.0
+    with pytest.raises(UsageError, match="'GFP' is empty: all its pixels are 7"):
+        read_training_crops(make_set(tmp_path, pixels))
+
+
+def test_no_folder_and_no_crops(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match="not a folder"):
         read_training_crops(tmp_path / "none")
     with pytest.raises(UsageError, match="holds no crops"):
-        read_training_crops(tmp_path)
-    make_set(tmp_path)
-    table = tmp_path / "crops.csv"
-    table.write_text(table.read_text().replace("train", "test"))
-    with pytest.raises(UsageError, match="no crop whose split is train"):
         read_training_crops(tmp_path)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fluosr import __version__
 from fluosr.errors import ImageReadError, OutputError, UsageError
 from fluosr.io.channels import open_fields
 from fluosr.io.write import StrPath, make_folder, write_json, write_ome_channels, write_text
-from fluosr.phenotypes.crops import CropSet, Levels
+from fluosr.phenotypes.crops import CropSet, Levels, check_wells
 
 TABLE, RECORD = "crops.csv", "crops.json"
 COLUMNS = ("file", "index", "well", "treatment", "split", "y_px", "x_px", "nucleus_area_px", "field")
@@ -85,13 +86,18 @@ def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
 
     Raises:
         ImageReadError: something is not there or damaged.
-        UsageError: a well in two splits, or other parts that do not fit; no crop of that split.
+        UsageError: a well in two splits, also where one alone is asked for; a crop named twice, or other parts that do
+            not fit; no crop of that split.
     """
     folder = Path(folder)
     for name in (TABLE, RECORD):
         if not (folder / name).is_file():
             raise ImageReadError(f"{folder} is no set of crops: it has no {name}. fluosr crops makes one from a plate.")
     record, rows = _record(folder / RECORD), _rows(folder / TABLE)
+    check_wells(*(np.array([row[name] for row in rows]) for name in ("well", "treatment", "split")))
+    twice = [place for place, count in Counter((row["file"], row["index"]) for row in rows).items() if count > 1]
+    if twice:
+        raise UsageError(f"{folder / TABLE}: crop {twice[0][1]} of {twice[0][0]} is there twice.")
     if split is not None:
         rows = [row for row in rows if row["split"] == split]
     if not rows:
