@@ -41,6 +41,7 @@ ROOMS = (
     "quality",
     "restoration",
     "generation",
+    "latent",
     "io",
     "report",
     "checkpoint",
