@@ -1,0 +1,31 @@
+"""How a latent space is searched: the paper's numbers, and a stated choice for each that it leaves open."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fluosr.methods.base import MethodParameters
+
+ABLATIONS: dict[str, dict[str, Any]] = {  # of Fig. 7: names, and what is turned off
+    "RLS": {},
+    "w/o regularisation": {"weight_w": 0.0, "weight_cross": 0.0},
+    "w/o p_w": {"weight_w": 0.0},
+    "w/o p_cross": {"weight_cross": 0.0},
+}
+
+
+class SearchParameters(MethodParameters):
+    """Weights, rate and length of the regularised latent search."""
+
+    weight_w: float = Field(5e-5, ge=0, description="lambda_w, of the codes' log density; 0: without it")
+    weight_cross: float = Field(0.01, ge=0, description="lambda_c, of the layers' squared distances; 0: without it")
+    misfit: Literal["mean", "sum"] = Field("mean", description="absolute differences: their mean, or their sum")
+    iterations: int = Field(200, ge=1, le=1_000_000, description="steps of Adam")
+    learning_rate: float = Field(0.5, gt=0, le=1000, description="of Adam")
+    relative_rate: bool = Field(False, description="the rate counts in the root mean square spread of w about its mean")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of the rate: cosine falls to nothing")
+    keep: Literal["best", "last"] = Field("best", description="the codes of the least loss met, or of the last step")
+    start_codes: int = Field(10_000, ge=1, le=10_000_000, description="codes whose mean is where a search begins")
+    batch: int = Field(8, ge=1, le=4096, description="images searched at once; the results do not depend on it")
