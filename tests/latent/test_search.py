@@ -11,7 +11,7 @@ import torch
 from fluosr.errors import UsageError
 from fluosr.generation.model import TrainedGenerator
 from fluosr.latent.degradation import Bicubic
-from fluosr.latent.descent import descend
+from fluosr.latent.descent import Problem, descend
 from fluosr.latent.flow import LatentFlow
 from fluosr.latent.parameters import ABLATIONS, SearchParameters
 from fluosr.latent.result import PlausibleImages
@@ -186,7 +186,11 @@ def test_coarse_images_that_do_not_fit_are_refused(change, words: str) -> None:
 
 def test_a_search_that_diverges_says_so() -> None:
     with pytest.raises(UsageError, match="diverges"):
-        descend(torch.zeros(2, 1, 1), lambda w: {"loss": -w.exp().sum((1, 2))}, iterations=9, learning_rate=50.0)
+        descend(
+            Problem(torch.zeros(2, 1, 1), lambda w: {"loss": (120 - w).log().sum((1, 2))}),
+            iterations=9,
+            learning_rate=50.0,
+        )
 
 
 def test_no_image_goes_without_its_misfit() -> None:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from fluosr.errors import UsageError
 from fluosr.methods.base import Run
 
+STAGE = "search"
 Losses = dict[str, torch.Tensor]  # name -> (N,); "loss" is what is minimised
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is minimised for a batch of images.
+
+    Args:
+        start: (N, ...), one block of numbers for each image.
+        losses: of such numbers, name -> (N,); "loss" among them.
+        project: where to move the numbers after each step.
+    """
+
+    start: torch.Tensor
+    losses: Callable[[torch.Tensor], Losses]
+    project: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,31 +46,28 @@ class Descended:
 
 
 def descend(
-    start: torch.Tensor,
-    losses: Callable[[torch.Tensor], Losses],
+    problem: Problem,
     *,
     iterations: int,
     learning_rate: float,
     schedule: str = "constant",
     keep_best: bool = False,
-    project: Callable[[torch.Tensor], torch.Tensor] | None = None,
     after_step: Callable[[int], None] = lambda done: None,
 ) -> Descended:
     """Minimise the sum of the images' losses, which is each of them for itself, by Adam.
 
     Args:
-        start: (N, ...), one block of numbers for each image.
-        losses: of such numbers; "loss" among them.
+        problem: where it starts, and what is minimised.
         iterations: steps.
         learning_rate: of Adam.
         schedule: "constant", or "cosine".
         keep_best: for each image the numbers of the least loss met, those after the last step included.
-        project: where to move the numbers after each step.
         after_step: is told how many are done; what it raises ends the descent.
 
     Raises:
         UsageError: a loss is not finite any more.
     """
+    start, losses, project = problem.start, problem.losses, problem.project
     codes = start.detach().clone().requires_grad_()
     adam = torch.optim.Adam([codes], lr=learning_rate)
     best, least = start.detach().clone(), start.new_full((len(start),), math.inf)
@@ -85,18 +100,44 @@ def _better(
     if not bool(torch.isfinite(loss).all()):
         raise UsageError("the search diverges, its loss is no finite number any more: a smaller learning_rate helps.")
     gain = loss < least
-    return torch.where(gain[:, None, None], codes.detach(), best), torch.where(gain, loss, least)
+    gained = gain.view(-1, *[1] * (codes.ndim - 1))
+    return torch.where(gained, codes.detach(), best), torch.where(gain, loss, least)
 
 
-def in_batches(
-    total: int, batch: int, iterations: int, stage: str, run: Run
-) -> Iterator[tuple[slice, Callable[[int], None]]]:
-    """The images of each batch, and what is to be called after each of its steps: it tells progress and may stop."""
-    for first in range(0, total, batch):
-        last = min(first + batch, total)
+def descend_all(
+    observed: torch.Tensor,
+    problem: Callable[[torch.Tensor], Problem],
+    batch: int,
+    run: Run,
+    *,
+    iterations: int,
+    **options: Any,
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """:func:`descend` for batch after batch of images.
 
-        def after_step(done: int, first: int = first, last: int = last) -> None:
-            run.progress(stage, first * iterations + done * (last - first), total * iterations)
+    Args:
+        observed: (N, C, r, r) in the network's range.
+        problem: of a batch of them.
+        batch: how many at once.
+        run: is told progress, and may stop it after each step.
+        iterations, options: as :func:`descend` takes them.
+
+    Returns:
+        Codes (N, L, d), and history: name -> (iterations, N).
+
+    Raises:
+        UsageError: a loss is not finite any more.
+        StopRequested: the user asked to stop.
+    """
+    codes, history, before = [], [], 0
+    for part in observed.split(batch):
+
+        def after_step(done: int, before: int = before, now: int = len(part)) -> None:
+            run.progress(STAGE, before * iterations + done * now, len(observed) * iterations)
             run.check()
 
-        yield slice(first, last), after_step
+        found = descend(problem(part), iterations=iterations, after_step=after_step, **options)
+        codes.append(found.codes)
+        history.append(found.history)
+        before += len(part)
+    return torch.cat(codes), {name: torch.cat([part[name] for part in history], 1).numpy() for name in history[0]}

@@ -29,3 +29,30 @@ class SearchParameters(MethodParameters):
     keep: Literal["best", "last"] = Field("best", description="the codes of the least loss met, or of the last step")
     start_codes: int = Field(10_000, ge=1, le=10_000_000, description="codes whose mean is where a search begins")
     batch: int = Field(8, ge=1, le=4096, description="images searched at once; the results do not depend on it")
+
+
+class PulseParameters(MethodParameters):
+    """PULSE: codes on a sphere; the published numbers, and a constant rate."""
+
+    weight_pixel: float = Field(100.0, ge=0, description="of the mean squared difference, images between 0 and 1")
+    weight_cross: float = Field(0.05, ge=0, description="of the layers' squared angles, summed over pairs")
+    iterations: int = Field(100, ge=1, le=1_000_000, description="steps of Adam")
+    learning_rate: float = Field(0.4, gt=0, le=1000, description="of Adam, constant")
+    fit_codes: int = Field(1_000_000, ge=100, le=100_000_000, description="codes that its whitening is fitted to")
+    batch: int = Field(8, ge=1, le=4096, description="images searched at once; the results do not depend on it")
+
+
+class BrgmParameters(MethodParameters):
+    """BRGM without its perceptual term, whose weights are in no package: "BRGM (pixel)"."""
+
+    weight_pixel: float = Field(
+        0.001, ge=0, description="of the squared differences, summed over pixels and channels, images from 0 to 255"
+    )
+    weight_w: float = Field(100.0, ge=0, description="of the mean squared distance of w from its mean, in its spread")
+    weight_cosine: float | None = Field(
+        None, ge=0, description="of 1 - cosine, summed over pairs of layers (automatic: 0.1; above a factor of 16: 1)"
+    )
+    iterations: int = Field(501, ge=1, le=1_000_000, description="steps of Adam")
+    learning_rate: float = Field(0.1, gt=0, le=1000, description="of Adam, constant")
+    fit_codes: int = Field(10_000, ge=100, le=100_000_000, description="codes that mean and spread are taken from")
+    batch: int = Field(8, ge=1, le=4096, description="images searched at once; the results do not depend on it")

@@ -9,14 +9,13 @@ import torch
 
 from fluosr.generation.model import TrainedGenerator
 from fluosr.latent.degradation import Degradation
-from fluosr.latent.descent import Losses, descend, in_batches
+from fluosr.latent.descent import Losses, Problem, descend_all
 from fluosr.latent.flow import LatentFlow
 from fluosr.latent.flow_lesson import drawn_codes
+from fluosr.latent.images import images_of
 from fluosr.latent.parameters import ABLATIONS, SearchParameters
 from fluosr.latent.result import PlausibleImages, checked_coarse, with_misfit
 from fluosr.methods.base import Run, build_parameters
-
-STAGE = "search"
 
 
 def cross_distance(codes: torch.Tensor) -> torch.Tensor:
@@ -46,7 +45,7 @@ def search_losses(
         flow: F, fixed.
         parameters: weights, and how the misfit is summed.
     """
-    difference = (observed - degradation(made.network.synthesis(codes))).abs().flatten(1)
+    difference = (observed - degradation(images_of(made.network, codes))).abs().flatten(1)
     misfit = difference.mean(1) if parameters.misfit == "mean" else difference.sum(1)
     terms, loss = {"misfit": misfit}, misfit
     if parameters.weight_w:
@@ -84,26 +83,24 @@ def search(
     observed = checked_coarse(made, degradation, coarse).to(made.network.mean_w)
     start, spread = start_of(made, parameters.start_codes, run)
     rate = parameters.learning_rate * (spread if parameters.relative_rate else 1.0)
-    codes, history = [], []
-    for part, after_step in in_batches(len(observed), parameters.batch, parameters.iterations, STAGE, run):
-        y = observed[part]
-        found = descend(
+    w, history = descend_all(
+        observed,
+        lambda y: Problem(
             start.expand(len(y), made.network.number_of_styles, -1),
             partial(search_losses, made=made, degradation=degradation, observed=y, flow=flow, parameters=parameters),
-            iterations=parameters.iterations,
-            learning_rate=rate,
-            schedule=parameters.schedule,
-            keep_best=parameters.keep == "best",
-            after_step=after_step,
-        )
-        codes.append(found.codes)
-        history.append(found.history)
-    w = torch.cat(codes)
+        ),
+        parameters.batch,
+        run,
+        iterations=parameters.iterations,
+        learning_rate=rate,
+        schedule=parameters.schedule,
+        keep_best=parameters.keep == "best",
+    )
     with torch.no_grad():
-        images = torch.cat([made.network.synthesis(part) for part in w.split(parameters.batch)])
         terms = {"log_density": flow.log_prob(w).mean(1).cpu().numpy(), "cross": cross_distance(w).cpu().numpy()}
-    joined = {name: torch.cat([part[name] for part in history], 1).numpy() for name in history[0]}
-    return with_misfit(name_of(parameters), made, degradation, coarse, images, codes=w, terms=terms, history=joined)
+        images = images_of(made.network, w)
+    method = name_of(parameters)
+    return with_misfit(method, made, degradation, coarse, images, codes=w, terms=terms, history=history)
 
 
 def start_of(made: TrainedGenerator, count: int, run: Run) -> tuple[torch.Tensor, float]:
