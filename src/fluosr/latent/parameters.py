@@ -56,3 +56,16 @@ class BrgmParameters(MethodParameters):
     learning_rate: float = Field(0.1, gt=0, le=1000, description="of Adam, constant")
     fit_codes: int = Field(10_000, ge=100, le=100_000_000, description="codes that mean and spread are taken from")
     batch: int = Field(8, ge=1, le=4096, description="images searched at once; the results do not depend on it")
+
+
+class UncertaintyParameters(MethodParameters):
+    """Several plausible images for each coarse one, from codes about those that a search found."""
+
+    samples: int = Field(6, ge=2, le=10_000, description="plausible images that are handed back for each coarse one")
+    samples_a_step: int = Field(6, ge=1, le=10_000, description="codes drawn in each step of the fit")
+    prior_shape: float = Field(0.1, gt=0, le=1000, description="of sigma's inverse gamma distribution")
+    prior_scale: float = Field(0.95, gt=0, le=1000, description="of the same")
+    data_weight: float = Field(1.0, ge=0, description="of log p(w | y), which counts a mean difference, not their sum")
+    iterations: int = Field(100, ge=1, le=1_000_000, description="steps of Adam")
+    learning_rate: float = Field(0.02, gt=0, le=1000, description="of Adam, for the mean code and log sigma")
+    batch: int = Field(4, ge=1, le=4096, description="coarse images at once; the results do not depend on it")
