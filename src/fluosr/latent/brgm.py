@@ -61,7 +61,7 @@ def brgm_pixel(
 
     def problem(y: torch.Tensor) -> Problem:
         def losses(w: torch.Tensor) -> Losses:
-            difference = (y - degradation(images_of(made.network, w))) * (255 / 2)
+            difference = (y - degradation(made.network.synthesis(w))) * (255 / 2)
             terms = {
                 "pixel": difference.square().flatten(1).sum(1),
                 "w": ((w - mean) / spread).square().flatten(1).mean(1),
@@ -75,6 +75,5 @@ def brgm_pixel(
     codes, history = descend_all(
         observed, problem, given.batch, run, iterations=given.iterations, learning_rate=given.learning_rate
     )
-    with torch.no_grad():
-        images = images_of(made.network, codes)
+    images = images_of(made.network, codes)
     return with_misfit(NAME, made, degradation, coarse, images, codes=codes, history=history)

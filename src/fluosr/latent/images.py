@@ -6,9 +6,10 @@ import torch
 
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator
 
-AT_ONCE = 4  # images: what a layer holds of so many stays in a processor's cache, which takes a sixth off the time
+AT_ONCE = 4  # what a layer holds of so many images stays in a processor's cache
 
 
+@torch.no_grad()
 def images_of(network: StyleGAN2Generator, codes: torch.Tensor) -> torch.Tensor:
-    """ws (N, L, d) -> (N, C, R, R) in the network's range, with its constant noise; gradients pass."""
+    """ws (N, L, d) -> (N, C, R, R) in the network's range, with its constant noise; without gradients."""
     return torch.cat([network.synthesis(part) for part in codes.split(AT_ONCE)])

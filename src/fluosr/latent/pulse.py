@@ -66,7 +66,7 @@ def pulse(
         radii = start.norm(dim=2, keepdim=True)
 
         def losses(v: torch.Tensor) -> Losses:
-            difference = (y - degradation(images_of(made.network, whitened.inverse(v)))) / 2
+            difference = (y - degradation(made.network.synthesis(whitened.inverse(v)))) / 2
             pixel, cross = difference.square().flatten(1).mean(1), squared_angles(v)
             return {"pixel": pixel, "cross": cross, "loss": given.weight_pixel * pixel + given.weight_cross * cross}
 
@@ -76,6 +76,5 @@ def pulse(
         observed, problem, given.batch, run, iterations=given.iterations, learning_rate=given.learning_rate
     )
     codes = whitened.inverse(v)
-    with torch.no_grad():
-        images = images_of(made.network, codes)
+    images = images_of(made.network, codes)
     return with_misfit(NAME, made, degradation, coarse, images, codes=codes, history=history)

@@ -45,7 +45,7 @@ def search_losses(
         flow: F, fixed.
         parameters: weights, and how the misfit is summed.
     """
-    difference = (observed - degradation(images_of(made.network, codes))).abs().flatten(1)
+    difference = (observed - degradation(made.network.synthesis(codes))).abs().flatten(1)
     misfit = difference.mean(1) if parameters.misfit == "mean" else difference.sum(1)
     terms, loss = {"misfit": misfit}, misfit
     if parameters.weight_w:
@@ -98,7 +98,7 @@ def search(
     )
     with torch.no_grad():
         terms = {"log_density": flow.log_prob(w).mean(1).cpu().numpy(), "cross": cross_distance(w).cpu().numpy()}
-        images = images_of(made.network, w)
+    images = images_of(made.network, w)
     method = name_of(parameters)
     return with_misfit(method, made, degradation, coarse, images, codes=w, terms=terms, history=history)
 

@@ -146,7 +146,7 @@ def draw_plausible(
     )
     with torch.no_grad():
         codes = drawn(packed, streams, given.samples)
-        images = images_of(made.network, codes)
+    images = images_of(made.network, codes)
     repeated = np.repeat(coarse, given.samples, 0)
     return PlausibleSamples(
         with_misfit(found.method, made, degradation, repeated, images, codes=codes),
