@@ -79,6 +79,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(place: Path, tm
     tifffile.imwrite(place / "odd.tif", np.ones((3, 8, 8), np.float32), photometric="minisblack")
     odd = searched(place, tmp_path / "out", image="odd.tif")
     assert odd.code == 2 and "no multiple of the 2 channels" in odd.err
+    wide = searched(place, tmp_path / "out", "--factor", 8)
+    assert wide.code == 2 and "a factor of 8 need (N, 2, 4, 4), channels DNA, GFP" in wide.err
     assert not (tmp_path / "out").exists()
 
 

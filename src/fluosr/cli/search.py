@@ -79,6 +79,7 @@ def search(
     from fluosr.latent.degradation import Bicubic, Degradation, Microscope
     from fluosr.latent.flow_model import load_flow
     from fluosr.latent.parameters import UncertaintyParameters
+    from fluosr.latent.result import checked_coarse
     from fluosr.latent.search import search as search_for
     from fluosr.latent.uncertainty import draw_plausible
     from fluosr.methods.base import StopRequested
@@ -96,6 +97,7 @@ def search(
             raise UsageError("--fwhm: the generator's crops have no pixel size; give them one, and train it anew.")
         degradation = Microscope(known.resolution, factor, GaussianPSF(fwhm), known.pixel_size_nm)
     coarse = read_coarse_images(image, known.channels)
+    checked_coarse(made, degradation, coarse)  # before a folder is made
     check_search_folder(output)
     with ProgressBar() as bar:
         run = bar.run()
