@@ -67,6 +67,9 @@ def search(
         typer.Option("--fwhm", help="blur of the coarse images beyond the sharp, nm (default: bicubic reduction)"),
     ] = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="plausible images, for the spread")] = 6,
+    data_weight: Annotated[
+        float, typer.Option("--data-weight", min=0, help="of the loss where samples are drawn; more keeps them nearer")
+    ] = 1.0,
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=folder_named, metavar="FOLDER", help="folder for the results")
     ] = Path("plausible"),
@@ -88,7 +91,7 @@ def search(
     from fluosr.report.plausible_files import check_search_folder, save_search
 
     parameters = built("search", SearchParameters, options)
-    drawing = built("search", UncertaintyParameters, {"samples": samples})
+    drawing = built("search", UncertaintyParameters, {"samples": samples, "data_weight": data_weight})
     made, fitted = load_generator(generator), load_flow(flow)
     known, density = made.knowledge, fitted.of(made)
     degradation: Degradation = Bicubic(known.resolution, factor)

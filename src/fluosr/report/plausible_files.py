@@ -59,6 +59,7 @@ def save_search(
     entries = [
         {
             "misfit": found.misfit[n],
+            **{name: values[n] for name, values in (found.terms or {}).items()},
             "misfit_grey": dict(zip(channels, found.misfit_grey[n], strict=True)),
             "misfit_of_samples": samples.misfit[n],
             "mean_spread_grey": dict(zip(channels, samples.spread[n].mean((1, 2)), strict=True)),
@@ -76,7 +77,10 @@ def save_search(
 
 
 def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: PlausibleSamples, levels: np.ndarray) -> bytes:
-    """PNG: of each image what was measured, what is plausible, two samples, and their spread; misfits beside them."""
+    """PNG: of each image what was measured, what is plausible, two samples, and their spread; misfits beside them.
+
+    The spread of each channel is drawn from nothing to its largest value in the image.
+    """
     rows = min(MOST_ROWS, len(coarse))
     names = ("measured", found.caution, "another sample", "another sample", "spread")
     figure = Figure(figsize=(2.1 * len(names), 2.25 * rows + 0.2), dpi=100)
@@ -90,8 +94,12 @@ def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: PlausibleSam
             axes.set_yticks([])
             if n == 0:
                 axes.set_title(names[column], color=INK, fontsize=9)
-            if column == 1:
-                axes.set_xlabel(f"misfit {found.misfit[n]:.3g}", color=INK, fontsize=8)
+            if 0 < column < len(names) - 1:
+                misfit = found.misfit[n] if column == 1 else samples.misfit[n, column - 2]
+                axes.set_xlabel(f"misfit {misfit:.3g}", color=INK, fontsize=8)
+            if column == len(names) - 1:
+                share = (samples.spread[n].max((1, 2)) / np.diff(levels)[:, 0]).max()
+                axes.set_xlabel(f"at most {share:.0%} of the range", color=INK, fontsize=8)
             if column == 0:
                 axes.set_ylabel(f"image {n}", color=INK, fontsize=8)
     figure.tight_layout()
