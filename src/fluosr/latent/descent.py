@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fluosr.errors import UsageError
+from fluosr.machine import freed_memory_kept
 from fluosr.methods.base import Run
 
 STAGE = "search"
@@ -136,7 +137,8 @@ def descend_all(
             run.progress(STAGE, before * iterations + done * now, len(observed) * iterations)
             run.check()
 
-        found = descend(problem(part), iterations=iterations, after_step=after_step, **options)
+        with freed_memory_kept():
+            found = descend(problem(part), iterations=iterations, after_step=after_step, **options)
         codes.append(found.codes)
         history.append(found.history)
         before += len(part)
