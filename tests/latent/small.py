@@ -15,7 +15,7 @@ QUICK = FlowFitting(codes=3000, transforms=3, hidden=32, batch=128, epochs=10, l
 
 
 def made_generator(seed: int = 0) -> TrainedGenerator:
-    """Untrained; its codes are spread out so that a step of the search matters."""
+    """Untrained."""
     network = KNOWN.build(seeded(seed))
     return TrainedGenerator(network.eval().requires_grad_(False), KNOWN)
 
