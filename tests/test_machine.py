@@ -1,10 +1,13 @@
-"""Sizes as people read them."""
+"""Sizes as people read them, and memory that is used again."""
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from fluosr.machine import size_in_words
+import pytest
+import torch
+
+from fluosr.machine import freed_memory_kept, size_in_words
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,18 @@ from fluosr.machine import size_in_words
 )
 def test_a_size_is_told_in_the_unit_that_suits_it(n_bytes: float, said: str) -> None:
     assert size_in_words(n_bytes) == said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_is_used_again_without_the_system() -> None:
+    import resource
+
+    def faults(repeats: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(repeats):
+            torch.ones(2**21)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with freed_memory_kept():
+        faults(2)
+        assert faults(20) < 5 * 2048  # the pages of 5 new blocks

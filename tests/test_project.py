@@ -42,6 +42,7 @@ ROOMS = (
     "phenotypes",
     "restoration",
     "generation",
+    "latent",
     "io",
     "report",
     "checkpoint",

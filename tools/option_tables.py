@@ -26,6 +26,7 @@ def tables() -> dict[Path, str]:
     pages = {docs / "reconstruct.md": command}
     pages[docs / "train.md"] = _of_training()
     pages[docs / "generator.md"] = _of_generator()
+    pages[docs / "latent-search.md"] = _of_search()
     return pages | {docs / "methods" / f"{n}.md": _of_method(n) for n in method_names() if n != DEFAULT_METHOD}
 
 
@@ -69,6 +70,12 @@ def _of_generator() -> str:
     from fluosr.generation.parameters import GeneratorTraining
 
     return _of_parameters(GeneratorTraining)
+
+
+def _of_search() -> str:
+    from fluosr.latent.parameters import SearchParameters
+
+    return _of_parameters(SearchParameters)
 
 
 def _of_parameters(parameters: type[BaseModel]) -> str:

@@ -87,7 +87,7 @@ def unfolded(
         semi_blind=parameters.semi_blind,
     )
     lesson = lesson_of(read_pairs(pairs, Camera(gain, offset, read_noise), pixel_size, factor), physics, parameters)
-    made, files = _trained(lesson, output, seed, device, resume)
+    made, files = trained(lesson, output, seed, device, resume)
     for name, curve in made.history.items():
         typer.echo(f"{name}: {curve[0]:.4g} before, {curve[made.best_round]:.4g} after")
     if made.best_round == 0:
@@ -116,7 +116,7 @@ def deep_storm(
     from fluosr.methods.deep_storm.lesson import lesson_of
 
     lesson = lesson_of(pixel_size, fwhm, factor, built("train deep-storm", DeepStormTraining, options))
-    made, files = _trained(lesson, output, seed, device, resume)
+    made, files = trained(lesson, output, seed, device, resume)
     typer.echo(f"held-out loss: {made.curve[0]:.4g} at first, {min(made.curve):.4g} at its lowest")
     if min(made.curve) == made.curve[0]:
         typer.echo(f"{LEARNT_NOTHING} More --iterations help.", err=True)
@@ -215,7 +215,7 @@ def restoration(
     logs: Companions[LearntRestorer] = Companions(
         LOG_FILES, lambda made: (log_lines(made.log.entries), draw_log(made.log.entries)), is_log
     )
-    made, files = _trained(lesson, output, seed, device, resume, logs)
+    made, files = trained(lesson, output, seed, device, resume, logs)
     errors = [entry["validation_error"] for entry in made.log.entries if "validation_error" in entry]
     if errors:
         typer.echo(f"error on validation fields: {errors[0]:.4g} at first, {min(errors):.4g} at its least")
@@ -269,7 +269,7 @@ def generator(
         panels = [*GENERATOR, *score_panels(made.log)]
         return log_lines(made.log), draw_log(made.log, panels, along="images")
 
-    made, files = _trained(lesson, output, seed, device, resume, Companions(LOG_FILES, of_the_log, is_log))
+    made, files = trained(lesson, output, seed, device, resume, Companions(LOG_FILES, of_the_log, is_log))
     kids = [name for name in made.log[-1] if name.startswith("KID")]
     for name in kids:
         first, last = (entry[name] for entry in (made.log[0], made.log[-1]))
@@ -302,7 +302,7 @@ def built(name: str, kind: type[Parameters], options: dict[str, Any]) -> Paramet
     return build_parameters(name, kind, {option: value for option, value in options.items() if value is not None})
 
 
-def _trained(
+def trained(
     lesson: Lesson[Made],
     output: Path,
     seed: int,
@@ -310,6 +310,7 @@ def _trained(
     resume: bool,
     companions: Companions[Made] | None = None,
 ) -> tuple[Made, tuple[Path, Path]]:
+    """Train, with a bar, and write the model's files."""
     from fluosr.learning import train_to_files
 
     with ProgressBar() as bar:
