@@ -99,6 +99,40 @@ def test_what_is_no_plate_is_refused(
         open_plate(given)
 
 
+def test_wells_that_cannot_be_told_apart_or_compared_are_refused(tmp_path: Path) -> None:
+    one = stack(tmp_path / "p1.A01.tif", [0.5])
+    two = stack(tmp_path / "p1.A02.tif", [0.5])
+    assert [field.well for field in open_plate([f"{one}:control", f"{two}:drug"]).fields] == ["p1.A01", "p1.A02"]
+    with pytest.raises(UsageError, match="is there twice: copies of a well are no further wells"):
+        open_plate([f"{one}:control", f"{one}:control"])
+    (tmp_path / "day2").mkdir()
+    again = stack(tmp_path / "day2" / "p1.A01.tif", [0.5])
+    with pytest.raises(UsageError, match=r"would both be well p1.A01"):
+        open_plate([f"{one}:control", f"{again}:drug"])
+    folder = plate_folder(tmp_path / "plate", RATIOS)
+    (folder / "plate.csv").write_text("file,well,treatment\nW00.tif,A,control\n./W00.tif,B,drug\n")
+    with pytest.raises(UsageError, match="is there twice"):
+        open_plate([str(folder)])
+
+
+def test_files_of_other_channel_order_or_magnification_are_refused(tmp_path: Path) -> None:
+    image = field(1.0, 1).astype(np.uint16)
+    for name, size, channels in (
+        ("a.tif", 400.0, ("DNA", "GFP")),
+        ("b.tif", 400.1, ("GFP", "DNA")),
+        ("c.tif", 800.0, ("DNA", "GFP")),
+        ("d.tif", None, ("DNA", "GFP")),
+    ):
+        write_ome_channels(tmp_path / name, image, size, channels)
+    given = {name: f"{tmp_path / name}.tif:x" for name in "abcd"}
+    with pytest.raises(UsageError, match="in another order: GFP, DNA"):
+        open_plate([given["a"], given["b"]])
+    assert open_plate([given["a"], given["b"]], ("first", "second")).pixel_size_nm == pytest.approx(400.0)
+    with pytest.raises(UsageError, match=r"pixels of 400 nm and .*c.tif of 800 nm: .* two magnifications"):
+        open_plate([given["a"], given["c"]])
+    assert open_plate([given["a"], given["d"]]).pixel_size_nm is None
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

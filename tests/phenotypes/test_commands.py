@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from fluosr.errors import UsageError
 from fluosr.io.crop_sets import read_crop_set, write_crop_set
 from fluosr.io.write import write_ome_channels
+from fluosr.phenotypes.comparison import compare_conditions
 from tests.commands import fluosr
 from tests.plates import crop_set, field, plate_folder, stack
 
@@ -216,3 +219,27 @@ def test_crops_of_one_treatment_are_refused(tmp_path: Path) -> None:
     write_crop_set(tmp_path / "crops", crop_set({"control": [1.0, 1.0]}, cells=2))
     done = fluosr("features", tmp_path / "crops", "-o", tmp_path / "out")
     assert done.code == 2 and "these crops have one treatment only (control)" in done.err
+
+
+@pytest.mark.parametrize(("what", "names"), [("splits", ("train", "test")), ("treatments", ("control", "drug"))])
+def test_a_cell_has_one_split_and_one_treatment_in_all_methods(what: str, names: tuple[str, str]) -> None:
+    crops = crop_set({"control": [0.4] * 2, "drug": [2.5] * 2}, cells=3)
+    own = getattr(crops, what)
+    swapped = dataclasses.replace(crops, **{what: np.where(own == names[0], names[1], names[0])})
+    with pytest.raises(UsageError, match=f"well control-0 is {own[0]} in real and .* in restored"):
+        compare_conditions(crops, {"restored": swapped}, name="real", generator=np.random.default_rng(0))
+
+
+def test_what_was_measured_in_no_cell_is_left_out_of_the_classifier() -> None:
+    crops = crop_set({"control": [0.4] * 4, "drug": [2.5] * 4}, cells=4)
+    found = compare_conditions(crops, spot_threshold=1e6, generator=np.random.default_rng(0))
+    assert found.accuracies["features"] and any("mean spot area" in note for note in found.notes)
+
+
+def test_crops_in_place_are_seen_before_anything_is_computed(tmp_path: Path) -> None:
+    plate_folder(tmp_path / "plate", {"control": [0.4] * 2, "drug": [2.5] * 2})
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops" / "crops.csv").write_text("mine")
+    (tmp_path / "plate" / "W00.tif").write_bytes(b"damaged")  # not looked at
+    done = fluosr("crops", tmp_path / "plate", "--nuclei", "0", "--size", "32", "-o", tmp_path / "crops")
+    assert done.code == 1 and "holds crops or TIFFs already" in done.err

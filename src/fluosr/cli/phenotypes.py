@@ -54,10 +54,11 @@ def crops(
     """Cut out the cells of a plate: nuclei found, crops centred on them, wells split into training and test."""
     import numpy as np
 
-    from fluosr.io.crop_sets import write_crop_set
+    from fluosr.io.crop_sets import refuse_crops_in, write_crop_set
     from fluosr.io.plates import open_plate
     from fluosr.phenotypes.plate import cut_plate
 
+    refuse_crops_in(output)
     names = () if channels is None else tuple(name.strip() for name in channels.split(","))
     opened = open_plate(plate, names)
     of_nuclei = opened.channel(nuclei)

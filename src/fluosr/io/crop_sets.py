@@ -38,9 +38,8 @@ def write_crop_set(folder: StrPath, crops: CropSet, **more: Any) -> list[Path]:
         OutputError: it cannot be written, or crops are there already.
     """
     folder = Path(folder)
+    refuse_crops_in(folder)
     make_folder(folder)
-    if (folder / TABLE).exists() or (folder / RECORD).exists() or any(folder.glob("*.tif")):
-        raise OutputError(f"{folder} holds crops or TIFFs already: choose another --output, or delete them first.")
     written = []
     files, indices = np.empty(len(crops), object), np.zeros(len(crops), int)
     names: dict[str, str] = {}
@@ -75,6 +74,17 @@ def write_crop_set(folder: StrPath, crops: CropSet, **more: Any) -> list[Path]:
     }
     write_json(folder / RECORD, record)
     return [*written, folder / TABLE, folder / RECORD]
+
+
+def refuse_crops_in(folder: StrPath) -> None:
+    """Crops are never written over.
+
+    Raises:
+        OutputError: the folder holds crops or TIFFs already.
+    """
+    folder = Path(folder)
+    if (folder / TABLE).exists() or (folder / RECORD).exists() or any(folder.glob("*.tif")):
+        raise OutputError(f"{folder} holds crops or TIFFs already: choose another --output, or delete them first.")
 
 
 def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
@@ -112,7 +122,8 @@ def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
         pixels = np.stack([files[row["file"]][_whole(row["index"])] for row in rows])
         places = np.array([[float(row["y_px"]), float(row["x_px"])] for row in rows])
         areas = np.array([float(row["nucleus_area_px"]) for row in rows])
-        levels, pixel = np.array(record["levels"], float), record["pixel_size_nm"]
+        levels = np.array(record["levels"], float)
+        pixel = None if record["pixel_size_nm"] is None else float(record["pixel_size_nm"])
         channels = tuple(map(str, record["channels"]))
         nuclei, protein = int(record["nuclei"]), int(record["protein"])
         diameter = float(record["nucleus_diameter_px"])
@@ -135,7 +146,7 @@ def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
         places,
         areas,
         channels,
-        None if pixel is None else float(pixel),
+        pixel,
         Levels(dark, bright),
         nuclei,
         protein,

@@ -13,6 +13,8 @@ from fluosr.phenotypes.plate import Plate, PlateField
 
 TABLE = "plate.csv"
 COLUMNS = ("file", "well", "treatment")
+SAME_SIZE = 1e-3  # relative: what two files may differ by and mean one size
+SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 HOW = (
     f"A plate is a folder of TIFFs with {TABLE} (columns file, well, treatment, and if wished split), or TIFFs with "
     "their treatment behind a colon, such as negative.tif:untreated positive.tif:treated"
@@ -37,6 +39,14 @@ def open_plate(sources: Sequence[str], channels: Sequence[str] = ()) -> Plate:
         found = _of_folder(Path(sources[0]))
     else:
         found = [row for source in sources for row in _of_file(source)]
+        file_of: dict[str, Path] = {}
+        for field, fields in found:
+            earlier = file_of.setdefault(field.well, fields.path)
+            if earlier.resolve() != fields.path.resolve():
+                raise UsageError(
+                    f"{earlier} and {fields.path} would both be well {field.well}: rename one, or put them "
+                    f"into a folder with {TABLE}."
+                )
     opened = {id(fields): fields for _, fields in found}
     first, *others = opened.values()
     for other in others:
@@ -45,11 +55,40 @@ def open_plate(sources: Sequence[str], channels: Sequence[str] = ()) -> Plate:
                 f"{first.path} has {len(first.channels)} channels and {other.path} {len(other.channels)}: all wells of "
                 "a plate have the same."
             )
+        if not channels and other.channels != first.channels and set(other.channels) == set(first.channels):
+            raise UsageError(
+                f"{first.path} has the channels {', '.join(first.channels)}, and {other.path} the same in another "
+                f"order: {', '.join(other.channels)}. Save them in one order, or say with --channels what they are."
+            )
     names = tuple(channels) or first.channels
     if len(names) != len(first.channels) or len(set(names)) != len(names):
         raise UsageError(f"{first.path} has {len(first.channels)} channels; as names were given: {', '.join(names)}.")
-    sizes = {fields.pixel_size_nm for fields in opened.values()}
-    return Plate([field for field, _ in found], names, sizes.pop() if len(sizes) == 1 else None)
+    _refuse_twice(found)
+    return Plate([field for field, _ in found], names, _pixel_size_nm(list(opened.values())))
+
+
+def _pixel_size_nm(files: list[ChannelFields]) -> float | None:
+    """The one of all files; None where one of them does not say."""
+    known = [(file.pixel_size_nm, file.path) for file in files if file.pixel_size_nm is not None]
+    if known:
+        (least, small), (most, large) = min(known), max(known)
+        if most > least * (1 + SAME_SIZE):
+            raise UsageError(
+                f"{small} has pixels of {least:.4g} nm and {large} of {most:.4g} nm: cells of two magnifications "
+                "cannot be compared. Bring them to one pixel size first."
+            )
+    return known[0][0] if len(known) == len(files) else None
+
+
+def _refuse_twice(found: list[tuple[PlateField, ChannelFields]]) -> None:
+    """Each image stands for one well, and each file given by itself has wells of its own."""
+    seen: set[tuple[Path, str]] = set()
+    for field, fields in found:
+        number = field.source.rpartition("[")[2] if fields.count > 1 else ""
+        place = (fields.path.resolve(), number)
+        if place in seen:
+            raise UsageError(f"{field.source} is there twice: copies of a well are no further wells.")
+        seen.add(place)
 
 
 def _of_folder(folder: Path) -> list[tuple[PlateField, ChannelFields]]:
@@ -100,7 +139,8 @@ def _of_file(source: str) -> list[tuple[PlateField, ChannelFields]]:
         treatments *= fields.count
     if len(treatments) != fields.count:
         raise UsageError(f"{name} holds {fields.count} wells and {len(treatments)} treatments were given: {text}.")
-    stem = fields.path.name.split(".")[0]
+    stem = fields.path.name
+    stem = next((stem[: -len(end)] for end in SUFFIXES if stem.lower().endswith(end)), stem)
     wells = [stem] if fields.count == 1 else [f"{stem}-{number + 1:02d}" for number in range(fields.count)]
     return [
         (PlateField(well, treatment, f"{fields.path.name}[{number}]", partial(fields.read, number)), fields)

@@ -125,11 +125,18 @@ def compare_conditions(
     accuracies: dict[str, dict[str, Accuracy]] = {}
     if classify:
         reason = _no_classifier(reference.of_split("train"), sets[name].of_split("test"), treatments)
+        learns = reference.splits == "train"
+        usable = tuple(f for f in measure.features if np.isfinite(feature_matrix((f,), whole)[learns]).any())
+        if reason is None and not usable:
+            reason = "no classifier: no feature was measured in any cell of the training wells."
         if reason is None:
+            unseen = [f.words for f in measure.features if f not in usable]
+            if unseen:
+                notes.append(f"the classifier does without {', '.join(unseen)}: measured in no training cell.")
             classes = (treatments[0], treatments[1])
             accuracies["features"] = _judged(
-                _Seen(reference, feature_matrix(measure.features, whole)),
-                {m: _Seen(crops, feature_matrix(measure.features, tables[m])) for m, crops in sets.items()},
+                _Seen(reference, feature_matrix(usable, whole)),
+                {m: _Seen(crops, feature_matrix(usable, tables[m])) for m, crops in sets.items()},
                 classes,
                 generator,
             )
@@ -159,10 +166,22 @@ def _common(sets: dict[str, CropSet], name: str) -> tuple[dict[str, np.ndarray],
     shared = [key for key in places[name] if all(key in of_method for of_method in places.values())]
     if not shared:
         raise UsageError(f"{' and '.join(sets)} have no cell in common (well, field and place of its nucleus).")
+    rows = {method: np.array([of_method[key] for key in shared]) for method, of_method in places.items()}
+    for method, crops in sets.items():
+        for what in ("splits", "treatments"):
+            theirs, ours = getattr(crops, what)[rows[method]], getattr(reference, what)[rows[name]]
+            differs = np.flatnonzero(theirs != ours)
+            if len(differs):
+                well = reference.wells[rows[name][differs[0]]]
+                raise UsageError(
+                    f"well {well} is {ours[differs[0]]} in {name} and {theirs[differs[0]]} in {method}: the same cells "
+                    "must have the same treatment and split. Make all sets of crops from one plate with the same "
+                    "--test-share and --seed."
+                )
     notes = []
     if any(len(crops) != len(shared) for crops in sets.values()):
         notes.append(f"{len(shared)} cells are in all of {', '.join(sets)}; the others were left out.")
-    return {method: np.array([of_method[key] for key in shared]) for method, of_method in places.items()}, notes
+    return rows, notes
 
 
 def _keys(crops: CropSet) -> list[tuple[str, str, float, float]]:
