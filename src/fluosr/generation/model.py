@@ -127,15 +127,8 @@ def load_generator(name: str | Path) -> TrainedGenerator:
             shapes = known.build(torch.Generator()).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, FluosrError) as error:
         raise ModelError(f"{stored.path} is damaged, or of another architecture ({error}).") from error
-    wrong = [n for n in {*shapes, *stored.tensors} if n not in shapes or n not in stored.tensors]
-    wrong += [n for n in shapes if n in stored.tensors and shapes[n].shape != stored.tensors[n].shape]
-    if wrong:
-        raise ModelError(
-            f"{stored.path}: its weights are of another network than it describes ({sorted(wrong)[0]} and "
-            f"{len(wrong) - 1} others do not fit)."
-        )
-    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
-        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    stored.refuse_other_weights(shapes, "it describes")
+    stored.refuse_infinite_weights()
     network = known.build(torch.Generator().manual_seed(0))
     network.load_state_dict(stored.tensors)
     in_channels_last(network.eval().requires_grad_(False))

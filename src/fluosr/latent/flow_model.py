@@ -117,7 +117,6 @@ def load_flow(name: str | Path) -> TrainedFlow:
         flow.load_state_dict(stored.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, FluosrError) as error:
         raise ModelError(f"{stored.path} is damaged, or of another architecture ({error}).") from error
-    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
-        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    stored.refuse_infinite_weights()
     flow.eval().requires_grad_(False)
     return TrainedFlow(flow, known, stored.fingerprint, stored.description.get("fitting"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,36 @@ class StoredModel:
     description: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     fingerprint: str
+
+    def refuse_other_weights(self, shapes: Mapping[str, torch.Tensor], described: str) -> None:
+        """See that the weights are those of the network that the description builds.
+
+        Args:
+            shapes: name -> weight of such a network, of which only the shape counts.
+            described: what the network is, for the words.
+
+        Raises:
+            ModelError: weights that lack, are too many, or of another shape.
+        """
+        stored = self.tensors
+        wrong = [n for n in {*shapes, *stored} if n not in shapes or n not in stored]
+        wrong += [n for n in shapes if n in stored and shapes[n].shape != stored[n].shape]
+        if wrong:
+            raise ModelError(
+                f"{self.path}: its weights are of another network than {described} ({sorted(wrong)[0]} and "
+                f"{len(wrong) - 1} others do not fit)."
+            )
+
+    def refuse_infinite_weights(self) -> None:
+        """See that the weights are numbers.
+
+        Raises:
+            ModelError: some are NaN or infinite.
+        """
+        import torch
+
+        if not all(bool(torch.isfinite(value).all()) for value in self.tensors.values()):
+            raise ModelError(f"{self.path}: some of its weights are not finite; it is damaged.")
 
 
 def model_paths(name: str | Path) -> tuple[Path, Path]:

@@ -80,15 +80,8 @@ def load_restorer(name: str | Path) -> TrainedRestorer:
             shapes = build_restorer(known.network, torch.Generator(), known.scale, options=known.options).state_dict()
     except (KeyError, TypeError, ValueError, FluosrError) as error:
         raise ModelError(f"{stored.path} is damaged, or of another architecture ({error}).") from error
-    wrong = [n for n in {*shapes, *stored.tensors} if n not in shapes or n not in stored.tensors]
-    wrong += [n for n in shapes if n in stored.tensors and shapes[n].shape != stored.tensors[n].shape]
-    if wrong:
-        raise ModelError(
-            f"{stored.path}: its weights are of another network than {known.network} ({sorted(wrong)[0]} and "
-            f"{len(wrong) - 1} others do not fit)."
-        )
-    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
-        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    stored.refuse_other_weights(shapes, known.network)
+    stored.refuse_infinite_weights()
     network = build_restorer(known.network, torch.Generator().manual_seed(0), known.scale, options=known.options)
     network.load_state_dict(stored.tensors)
     return TrainedRestorer(network.eval(), known, stored.fingerprint, stored.description.get("training"))

@@ -66,6 +66,5 @@ def load_model(name: str | Path) -> TrainedDeepStorm:
     except RuntimeError as error:
         said = str(error).splitlines()[-1].strip()
         raise ModelError(f"{stored.path}: its weights are of another network ({said}).") from error
-    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
-        raise ModelError(f"{stored.path}: some of its weights are not finite; it is damaged.")
+    stored.refuse_infinite_weights()
     return TrainedDeepStorm(network.eval(), instrument, filters, stored.fingerprint)
