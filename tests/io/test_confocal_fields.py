@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fluosr.degradations.microscope import ScanningMicroscope
 from fluosr.errors import OutputError, UsageError
+from fluosr.io import confocal_fields
 from fluosr.io.confocal_fields import RECORD, save_fields
 from fluosr.simulate.confocal_fields import ConfocalField
 from tests.commands import contents
@@ -71,6 +73,27 @@ def test_a_stopped_simulation_records_the_fields_that_are_there(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         save_fields(tmp_path, fields("nuclei", 0, 1, 2), 5, done=stop)
     assert recorded(tmp_path) == [("nuclei", 0, 5), ("nuclei", 1, 5), ("nuclei", 2, 2)]
+
+
+def test_a_killed_simulation_leaves_no_record_of_fields_that_it_never_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    save = confocal_fields._save
+
+    def watched(*given: Any) -> Any:
+        seen.append(recorded(tmp_path))
+        return save(*given)
+
+    monkeypatch.setattr(confocal_fields, "_save", watched)
+    save_fields(tmp_path, fields("nuclei", 0, 1), 2)
+    save_fields(tmp_path, fields("nuclei", 0, 1), 5)
+    assert seen == [
+        [("nuclei", 0, 2)],
+        [("nuclei", 0, 2), ("nuclei", 1, 2)],
+        [("nuclei", 0, 5), ("nuclei", 1, 2)],
+        [("nuclei", 0, 5), ("nuclei", 1, 5)],
+    ]
 
 
 def test_a_field_that_fails_leaves_no_half_pair_and_nothing_no_folder(

@@ -81,9 +81,11 @@ def save_fields(
     written: list[Path] = []
     cut: list[tuple[float, float, float]] = []
     try:
-        # Before the first field: files that are here without a record would be taken for someone else's.
-        _write_record(folder, earlier | record)
         for number, field in enumerate(fields):
+            # Before its files, which without a record would be taken for someone else's; and not long before, so that
+            # a process that is killed leaves no record of fields that it never came to.
+            begun = dict(list(record.items())[: number + 1])
+            _write_record(folder, earlier | begun)
             files, shares = _save(folder, field, repeats, clean)
             written += files
             cut.append(shares)
