@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +78,7 @@ def lesson_of(
         UsageError: a degradation for another resolution; the training diverges.
     """
     side, channels = crops.resolution, len(crops.channels)
-    if (got := degradation(torch.zeros(1, channels, side, side)).shape[-1]) * degradation.factor != side:
-        raise UsageError(f"the degradation makes {got} pixels of {side}, which is no factor of {degradation.factor}.")
+    _check(degradation, side)
     needed = bytes_needed(side, channels, parameters) + crops.crops.nbytes  # they are put into the network's range
 
     def learn(run: Run) -> LearntPix2Pix:
@@ -145,6 +145,13 @@ def lesson_of(
         "degradation": degradation.name,
     }
     return Lesson(KIND, facts, learn, files, record, kept)
+
+
+def _check(degradation: Degradation, side: int) -> None:
+    with suppress(RuntimeError):  # of matrices that do not fit
+        if degradation(torch.zeros(1, 1, side, side)).shape[-1] * degradation.factor == side:
+            return
+    raise UsageError(f"the degradation was made for another side than the crops' {side} pixels: make it for theirs.")
 
 
 @torch.no_grad()
