@@ -35,7 +35,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = fluosr("train", "pix2pix", folder / "crops", "-o", folder / "pairs", "--factor", 4, "--images", 16, *TINY)
     assert told.code == 0, told.err
     assert "24 crops of 32 x 32 pixels; bicubic reduction" in told.out and "bicubic: " in told.out
-    assert "has made nothing better" in told.err  # of 16 pairs nobody learns
     return folder
 
 

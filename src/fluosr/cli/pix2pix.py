@@ -10,7 +10,7 @@ import typer
 from fluosr.cli.app import train_app
 from fluosr.cli.options import Device, Seed, with_options
 from fluosr.cli.search import Blur, Factor, degradation_for
-from fluosr.cli.train import LEARNT_NOTHING, Output, Resume, built, parameter_options, trained
+from fluosr.cli.train import Output, Resume, built, parameter_options, trained
 from fluosr.latent.pix2pix_parameters import Pix2PixTraining
 
 SHEET_COLUMNS = 6  # two crops a row: given, made, sharp
@@ -62,9 +62,10 @@ def pix2pix(
 
     made, files = trained(lesson, output, seed, device, resume, Companions(LOG_FILES, of_the_log, is_log))
     own, bicubic = (made.log[-1][name] for name in ("l1", "l1_of_bicubic"))
-    typer.echo(f"mean difference from the last crops, which it learns from: {own:.4g}; bicubic: {bicubic:.4g}")
-    if own >= bicubic:
-        typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
+    typer.echo(
+        f"mean difference from the last crops, which it learns from: {own:.4g}; bicubic: {bicubic:.4g}. Details "
+        "that are invented count as wrong: look at the sheets too."
+    )
     logs = ", ".join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)
     typer.echo(f"Log: {logs}; given, made and sharp side by side: {sheets}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")
