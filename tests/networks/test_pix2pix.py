@@ -21,7 +21,7 @@ def small(side: int = 32, channels: int = 2, features: int = 3, dropout: float =
     return Pix2PixGenerator(seeded(), resolution=side, channels=channels, features=features, dropout=dropout)
 
 
-def spoken(network: nn.Module) -> None:
+def enliven(network: nn.Module) -> None:
     """Every weight drawn anew, so large that nothing is near to linear, offsets and scales too."""
     draws = seeded(5)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def instance_normalised(features: torch.Tensor, weight: torch.Tensor, bias: torc
 
 def test_it_is_the_u_net_written_out() -> None:
     network = small().double()
-    spoken(network)
+    enliven(network)
     w = {name: value.detach() for name, value in network.named_parameters()}
     images = torch.randn(3, 2, 32, 32, generator=seeded(1), dtype=torch.float64)
     noise = [values.double() for values in network.noise(3, seeded(2))]
@@ -100,7 +100,7 @@ def test_noise_drops_as_often_as_said_and_keeps_the_mean() -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_a_logit_sees_the_patch_that_is_said_and_no_more(side: int) -> None:
     network = PatchDiscriminator(seeded(), resolution=side, channels=1, features=2).double()
-    spoken(network)
+    enliven(network)
     for layer in network.middle:
         layer[1] = nn.Identity()  # mean and spread are of the whole image
     images = torch.randn(1, 1, 256, 256, generator=seeded(1), dtype=torch.float64, requires_grad=True)
