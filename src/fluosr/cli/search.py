@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +17,37 @@ from fluosr.latent.flow_parameters import FlowFitting
 from fluosr.latent.parameters import SearchParameters
 from fluosr.progress import ProgressBar
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fluosr.latent.degradation import Degradation
+    from fluosr.latent.result import CropModel, PlausibleImages, SeveralImages
+    from fluosr.methods.base import Run
+
 CHECKED = 20_000  # codes that PULSE's transform is fitted to, for comparison
+DATA_WEIGHT = 1.0
+Factor = Annotated[int, typer.Option("--factor", help="sharp pixels along a coarse one: 2, 4, 8, 16 or 32")]
+Blur = Annotated[
+    float | None,
+    typer.Option("--fwhm", help="blur of the coarse images beyond the sharp, nm (default: bicubic reduction)"),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How images are found, everything read and checked but the coarse images.
+
+    Args:
+        model: what proposes them.
+        degradation: D.
+        find: from the coarse images (N, C, r, r) an image for each, and several.
+        facts: for the record.
+    """
+
+    model: CropModel
+    degradation: Degradation
+    find: Callable[[np.ndarray, Run], tuple[PlausibleImages, SeveralImages]]
+    facts: dict[str, Any]
 
 
 @train_app.command()
@@ -59,17 +91,26 @@ def search(
         typer.Argument(help="TIFF of coarse images, (C, Y, X) or (N, C, Y, X), grey values", show_default=False),
     ],
     *,
-    generator: Annotated[Path, typer.Option("--generator", metavar="NAME", help="of `fluosr train generator`")],
-    flow: Annotated[Path, typer.Option("--flow", metavar="NAME", help="of `fluosr train flow`, for that generator")],
-    factor: Annotated[int, typer.Option("--factor", help="sharp pixels along a coarse one: 2, 4, 8, 16 or 32")],
-    fwhm: Annotated[
-        float | None,
-        typer.Option("--fwhm", help="blur of the coarse images beyond the sharp, nm (default: bicubic reduction)"),
+    generator: Annotated[
+        Path | None, typer.Option("--generator", metavar="NAME", help="of `fluosr train generator`")
     ] = None,
+    flow: Annotated[
+        Path | None, typer.Option("--flow", metavar="NAME", help="of `fluosr train flow`, for that generator")
+    ] = None,
+    pix2pix: Annotated[
+        Path | None,
+        typer.Option(
+            "--pix2pix",
+            metavar="NAME",
+            help="of `fluosr train pix2pix`, the baseline: one pass through it instead of a search",
+        ),
+    ] = None,
+    factor: Factor,
+    fwhm: Blur = None,
     samples: Annotated[int, typer.Option("--samples", min=2, help="plausible images, for the spread")] = 6,
     data_weight: Annotated[
         float, typer.Option("--data-weight", min=0, help="of the loss where samples are drawn; more keeps them nearer")
-    ] = 1.0,
+    ] = DATA_WEIGHT,
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=folder_named, metavar="FOLDER", help="folder for the results")
     ] = Path("plausible"),
@@ -77,54 +118,103 @@ def search(
     **options: Any,
 ) -> None:
     """Find plausible sharp images for coarse ones: plausible, not measured."""
-    from fluosr.generation.model import load_generator
     from fluosr.io.coarse_images import read_coarse_images
-    from fluosr.latent.degradation import Bicubic, Degradation, Microscope
-    from fluosr.latent.flow_model import load_flow
-    from fluosr.latent.parameters import UncertaintyParameters
     from fluosr.latent.result import checked_coarse
-    from fluosr.latent.search import search as search_for
-    from fluosr.latent.uncertainty import draw_plausible
     from fluosr.methods.base import StopRequested
-    from fluosr.optics.psf import GaussianPSF
     from fluosr.pipeline import stop_on_signals
     from fluosr.report.plausible_files import check_search_folder, save_search
 
-    parameters = built("search", SearchParameters, options)
-    drawing = built("search", UncertaintyParameters, {"samples": samples, "data_weight": data_weight})
-    made, fitted = load_generator(generator), load_flow(flow)
-    known, density = made.knowledge, fitted.of(made)
-    degradation: Degradation = Bicubic(known.resolution, factor)
-    if fwhm is not None:
-        if known.pixel_size_nm is None:
-            raise UsageError("--fwhm: the generator's crops have no pixel size; give them one, and train it anew.")
-        degradation = Microscope(known.resolution, factor, GaussianPSF(fwhm), known.pixel_size_nm)
+    if pix2pix is not None and generator is None and flow is None:
+        idle = [name for name, value in options.items() if value is not None]
+        idle += ["data_weight"] if data_weight != DATA_WEIGHT else []
+        if idle:
+            flags = ", ".join("--" + name.replace("_", "-") for name in idle)
+            raise UsageError(f"{flags}: of the search; with --pix2pix nothing is searched.")
+        way = of_pix2pix(pix2pix, factor, fwhm, samples)
+    elif pix2pix is None and generator is not None and flow is not None:
+        way = of_search(generator, flow, factor, fwhm, options, {"samples": samples, "data_weight": data_weight})
+    else:
+        raise UsageError("give either --generator and --flow, or --pix2pix alone.")
+    model, known = way.model, way.model.knowledge
     coarse = read_coarse_images(image, known.channels)
-    checked_coarse(made, degradation, coarse)  # before a folder is made
+    checked_coarse(model, way.degradation, coarse)  # before a folder is made
     check_search_folder(output)
     with ProgressBar() as bar:
         run = bar.run()
         run.seed = seed
         try:
             with stop_on_signals(run):
-                found = search_for(made, density, degradation, coarse, parameters, run)
-                about = draw_plausible(made, density, degradation, coarse, found, parameters, drawing, run)
+                found, about = way.find(coarse, run)
         except StopRequested:
             raise ReconstructionInterrupted("nothing was written.") from None
-    facts = {
-        "input": image.name,
-        "generator": made.fingerprint,
-        "flow": fitted.fingerprint,
-        "factor": factor,
-        "fwhm_nm": fwhm,
-        "seed": seed,
-        "parameters": parameters.model_dump(mode="json"),
-        "uncertainty": drawing.model_dump(mode="json"),
-    }
-    written = save_search(output, coarse, found, about, known.channels, made.levels, known.pixel_size_nm, facts)
+    facts = {"input": image.name, "factor": factor, "fwhm_nm": fwhm, "seed": seed, **way.facts}
+    written = save_search(output, coarse, found, about, known.channels, model.levels, known.pixel_size_nm, facts)
     typer.echo(
         f"{len(coarse)} images of {known.resolution} x {known.resolution} pixels by {found.method}; misfit "
         f"{found.misfit.mean():.3g} of half a channel's range on average, {found.misfit.max():.3g} at most"
     )
     typer.echo(f"These images are {found.caution}: see their misfits, their spread and the other samples.")
+    if "spread" in way.facts:
+        typer.echo(f"Their spread is {way.facts['spread']}.")
     typer.echo(f"Wrote {', '.join(map(str, written))}")
+
+
+def of_search(
+    generator: Path, flow: Path, factor: int, fwhm: float | None, options: dict[str, Any], drawn: dict[str, Any]
+) -> Way:
+    """By the regularised search of a generator's codes."""
+    from fluosr.generation.model import load_generator
+    from fluosr.latent.flow_model import load_flow
+    from fluosr.latent.parameters import UncertaintyParameters
+    from fluosr.latent.search import search as search_for
+    from fluosr.latent.uncertainty import draw_plausible
+
+    parameters = built("search", SearchParameters, options)
+    drawing = built("search", UncertaintyParameters, drawn)
+    made, fitted = load_generator(generator), load_flow(flow)
+    density = fitted.of(made)
+    degradation = degradation_for(made.knowledge.resolution, made.knowledge.pixel_size_nm, factor, fwhm)
+
+    def find(coarse: np.ndarray, run: Run) -> tuple[PlausibleImages, SeveralImages]:
+        found = search_for(made, density, degradation, coarse, parameters, run)
+        return found, draw_plausible(made, density, degradation, coarse, found, parameters, drawing, run)
+
+    facts = {
+        "generator": made.fingerprint,
+        "flow": fitted.fingerprint,
+        "parameters": parameters.model_dump(mode="json"),
+        "uncertainty": drawing.model_dump(mode="json"),
+    }
+    return Way(made, degradation, find, facts)
+
+
+def of_pix2pix(name: Path, factor: int, fwhm: float | None, samples: int) -> Way:
+    """By a Pix2Pix that was trained on pairs."""
+    from fluosr.latent.pix2pix import SPREAD, check_samples, pix2pix, pix2pix_samples
+    from fluosr.latent.pix2pix_model import load_pix2pix
+
+    model = load_pix2pix(name)
+    degradation = degradation_for(model.knowledge.resolution, model.knowledge.pixel_size_nm, factor, fwhm)
+    model.check(degradation)
+    check_samples(model, samples)
+
+    def find(coarse: np.ndarray, run: Run) -> tuple[PlausibleImages, SeveralImages]:
+        return pix2pix(model, degradation, coarse, run), pix2pix_samples(model, degradation, coarse, samples, run)
+
+    return Way(model, degradation, find, {"pix2pix": model.fingerprint, "samples": samples, "spread": SPREAD})
+
+
+def degradation_for(resolution: int, pixel_size_nm: float | None, factor: int, fwhm: float | None) -> Degradation:
+    """D from the options.
+
+    Raises:
+        UsageError: a factor that cannot be, or --fwhm where the crops have no pixel size.
+    """
+    from fluosr.latent.degradation import Bicubic, Microscope
+    from fluosr.optics.psf import GaussianPSF
+
+    if fwhm is None:
+        return Bicubic(resolution, factor)
+    if pixel_size_nm is None:
+        raise UsageError("--fwhm: the crops learnt from have no pixel size; give them one, and train anew.")
+    return Microscope(resolution, factor, GaussianPSF(fwhm), pixel_size_nm)

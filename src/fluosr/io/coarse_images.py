@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from fluosr.errors import UsageError
 from fluosr.io.tiff import open_images
 
 
-def read_coarse_images(path: Path, channels: list[str]) -> np.ndarray:
+def read_coarse_images(path: Path, channels: Sequence[str]) -> np.ndarray:
     """(N, C, Y, X) float32 grey values of a TIFF (C, Y, X) or (N, C, Y, X); of one channel (Y, X) or (N, Y, X).
 
     Args:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fluosr.generation.model import TrainedGenerator
+from fluosr.generation.levels import to_range
 from fluosr.latent.degradation import Degradation
-from fluosr.latent.result import PlausibleImages, checked_coarse, with_misfit
+from fluosr.latent.result import CropModel, PlausibleImages, checked_coarse, with_misfit
 from fluosr.restoration.baselines import bicubic
 
 NAME = "bicubic"
 
 
-def bicubic_images(made: TrainedGenerator, degradation: Degradation, coarse: np.ndarray) -> PlausibleImages:
+def bicubic_images(made: CropModel, degradation: Degradation, coarse: np.ndarray) -> PlausibleImages:
     """Coarse images (N, C, r, r) enlarged to (N, C, R, R), channel by channel.
 
     Args:
@@ -26,5 +26,5 @@ def bicubic_images(made: TrainedGenerator, degradation: Degradation, coarse: np.
     """
     checked_coarse(made, degradation, coarse)
     channels = [bicubic(coarse[:, c], degradation.factor) for c in range(coarse.shape[1])]
-    images = made.to_range(torch.from_numpy(np.stack(channels, 1)))
+    images = to_range(torch.from_numpy(np.stack(channels, 1)), made.levels)
     return with_misfit(NAME, made, degradation, coarse, images)

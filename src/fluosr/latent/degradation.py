@@ -24,10 +24,15 @@ CUBIC_REACH = 2.0  # pixels
 class Degradation(Protocol):
     """What a worse microscope makes of an image.
 
-    ``factor`` is the number of sharp pixels along a coarse one.
+    ``factor`` is the number of sharp pixels along a coarse one; ``name`` says what it does,
+    alike where it does the same.
     """
 
     factor: int
+
+    @property
+    def name(self) -> str:
+        """In words and numbers."""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, R, R) -> (N, C, R / factor, R / factor), any unit; gradients pass."""
@@ -48,6 +53,8 @@ class Bicubic:
     Source:
         R. Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing 29 (1981) 1153.
     """
+
+    name = "bicubic reduction"
 
     def __init__(self, resolution: int, factor: int) -> None:
         _check_factor(resolution, factor)
@@ -84,6 +91,8 @@ class Microscope:
         if not 0 < pixel_size_nm < np.inf:
             raise UsageError(f"pixel_size_nm: {pixel_size_nm} is no size of a pixel.")
         self.factor, side = factor, resolution // factor
+        blur = ", ".join(f"{name} {value}" for name, value in psf.describe().items())
+        self.name = f"blur by a PSF ({blur}), pixels of {pixel_size_nm:g} nm"
         coarse_nm = factor * pixel_size_nm
         reach_px = -(-max(psf.reach_nm, pixel_size_nm) // coarse_nm)
         grid = Grid((side, side), factor, int(reach_px) + 1)

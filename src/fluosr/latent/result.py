@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from fluosr.errors import UsageError
 from fluosr.generation.levels import to_range
-from fluosr.generation.model import TrainedGenerator
 from fluosr.latent.degradation import Degradation
 
 CAUTION = "plausible, not measured"
+
+
+class KnownCrops(Protocol):
+    """Which crops a model knows."""
+
+    @property
+    def resolution(self) -> int:
+        """R, pixels."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """Names, in their order."""
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Of the sharp images; None where it was not said."""
+
+
+class CropModel(Protocol):
+    """What proposes images: a trained generator, or a network trained on pairs."""
+
+    @property
+    def knowledge(self) -> KnownCrops:
+        """Which crops it knows."""
+
+    @property
+    def levels(self) -> np.ndarray:
+        """(C, 2) dark and bright grey value of each channel."""
+
+    def to_grey(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (N, C, R, R) in the network's range -> grey values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +83,41 @@ class PlausibleImages:
         return CAUTION
 
 
+@dataclass(frozen=True, eq=False)
+class SeveralImages:
+    """Several plausible images for each coarse one.
+
+    Args:
+        drawn: n images of the first coarse image, then n of the second and so on, with their misfits.
+        samples: n.
+    """
+
+    drawn: PlausibleImages
+    samples: int
+
+    @property
+    def images(self) -> np.ndarray:
+        """(N, n, C, R, R) grey values."""
+        return self.drawn.images.reshape(-1, self.samples, *self.drawn.images.shape[1:])
+
+    @property
+    def misfit(self) -> np.ndarray:
+        """(N, n) of each."""
+        return self.drawn.misfit.reshape(-1, self.samples)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(N, C, R, R) standard deviation of each pixel over the n images, grey values."""
+        return self.images.std(1, ddof=1)
+
+    def measured(self, feature: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(N, n) of a feature that takes (M, C, R, R) grey values to (M,)."""
+        return np.asarray(feature(self.drawn.images), float).reshape(-1, self.samples)
+
+
 def with_misfit(
     method: str,
-    made: TrainedGenerator,
+    made: CropModel,
     degradation: Degradation,
     coarse: np.ndarray,
     images: torch.Tensor,
@@ -78,7 +142,7 @@ def with_misfit(
     )
 
 
-def checked_coarse(made: TrainedGenerator, degradation: Degradation, coarse: np.ndarray) -> torch.Tensor:
+def checked_coarse(made: CropModel, degradation: Degradation, coarse: np.ndarray) -> torch.Tensor:
     """Coarse images (N, C, r, r) grey values -> in the network's range.
 
     Raises:

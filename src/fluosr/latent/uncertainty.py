@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from fluosr.latent.descent import Losses, Problem, descend_all
 from fluosr.latent.flow import LatentFlow
 from fluosr.latent.images import images_of
 from fluosr.latent.parameters import SearchParameters, UncertaintyParameters
-from fluosr.latent.result import PlausibleImages, checked_coarse, with_misfit
+from fluosr.latent.result import PlausibleImages, SeveralImages, checked_coarse, with_misfit
 from fluosr.latent.search import search_losses
 from fluosr.methods.base import Run, build_parameters
 
@@ -24,39 +23,16 @@ ROUNDING = 1e-9  # 10 times 0.9 is 9
 
 
 @dataclass(frozen=True, eq=False)
-class PlausibleSamples:
-    """Several plausible images for each coarse one.
+class PlausibleSamples(SeveralImages):
+    """Images of codes drawn about those that a search found.
 
     Args:
-        drawn: n images of the first coarse image, then n of the second and so on, with their misfits.
-        samples: n.
         sigma: (N,) spread of the codes about their mean.
         mean_codes: (N, L, d) mu.
     """
 
-    drawn: PlausibleImages
-    samples: int
     sigma: np.ndarray
     mean_codes: np.ndarray
-
-    @property
-    def images(self) -> np.ndarray:
-        """(N, n, C, R, R) grey values."""
-        return self.drawn.images.reshape(-1, self.samples, *self.drawn.images.shape[1:])
-
-    @property
-    def misfit(self) -> np.ndarray:
-        """(N, n) of each."""
-        return self.drawn.misfit.reshape(-1, self.samples)
-
-    @property
-    def spread(self) -> np.ndarray:
-        """(N, C, R, R) standard deviation of each pixel over the n images, grey values."""
-        return self.images.std(1, ddof=1)
-
-    def measured(self, feature: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """(N, n) of a feature that takes (M, C, R, R) grey values to (M,)."""
-        return np.asarray(feature(self.drawn.images), float).reshape(-1, self.samples)
 
 
 @dataclass(frozen=True, eq=False)

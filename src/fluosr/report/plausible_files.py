@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from fluosr.generation.levels import to_range
 from fluosr.io.own_files import check_folder
 from fluosr.io.write import images_to_fill, write_bytes, write_json
-from fluosr.latent.result import PlausibleImages
-from fluosr.latent.uncertainty import PlausibleSamples
+from fluosr.latent.result import PlausibleImages, SeveralImages
 from fluosr.report.drawing import INK, SOFTWARE, png_of
 from fluosr.report.sample_sheet import in_colour
 
@@ -35,8 +34,8 @@ def save_search(
     folder: Path,
     coarse: np.ndarray,
     found: PlausibleImages,
-    samples: PlausibleSamples,
-    channels: list[str],
+    samples: SeveralImages,
+    channels: Sequence[str],
     levels: np.ndarray,
     pixel_size_nm: float | None,
     facts: Mapping[str, Any],
@@ -76,7 +75,7 @@ def save_search(
     return [folder / name for name in (RECORD, IMAGES, SPREAD, PICTURE)]
 
 
-def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: PlausibleSamples, levels: np.ndarray) -> bytes:
+def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: SeveralImages, levels: np.ndarray) -> bytes:
     """PNG: of each image what was measured, what is plausible, two samples, and their spread; misfits beside them.
 
     The spread of each channel is drawn from nothing to its largest value in the image.

@@ -32,18 +32,19 @@ def in_colour(images: np.ndarray) -> np.ndarray:
     return np.clip(np.einsum("ncyx,ck->nyxk", light, colours), 0, 1)
 
 
-def write_sheet(path: Path, images: np.ndarray) -> Path:
+def write_sheet(path: Path, images: np.ndarray, columns: int | None = None) -> Path:
     """Write a grid of images as PNG, beside its name and then renamed.
 
     Args:
         path: of the picture.
         images: (N, C, Y, X), background -1, brightest 1; what lies beyond is cut off.
+        columns: of the grid; by default about as many as rows.
 
     Raises:
         OutputError: it cannot be written.
     """
     coloured = in_colour(images)
-    columns = math.ceil(math.sqrt(len(coloured)))
+    columns = columns or math.ceil(math.sqrt(len(coloured)))
     larger = max(1, math.ceil(LEAST_SIDE_PX / coloured.shape[2]))
     coloured = coloured.repeat(larger, 1).repeat(larger, 2)
     _, height, width, _ = coloured.shape

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fluosr.report.drawing import BLUE, CRISP, GREEN, INK, ORANGE, dress, is_drawn_here, png_of
 
 LOG_FILES = (".log.jsonl", ".log.png")  # after the model's name
-MARKS = ({"step", "stage"}, {"step", "images"})  # what the entries of a restorer's log say, and of a generator's
+MARKS = ({"step", "stage"}, {"step", "images"})  # what the entries of a restorer's log say, and of the others'
 
 Panel = tuple[str, str, tuple[tuple[str, str, str], ...]]
 
@@ -55,6 +55,23 @@ GENERATOR: tuple[Panel, ...] = (
             ("fake", "made ones taken for real", ORANGE),
             ("augmentation", "probability of augmentation", GREEN),
         ),
+    ),
+)
+PIX2PIX: tuple[Panel, ...] = (
+    (
+        "Mean absolute difference from the crops",
+        "half a channel's range",
+        (("l1", "Pix2Pix", ORANGE), ("l1_of_bicubic", "bicubic", INK)),
+    ),
+    (
+        "Generator against discriminator",
+        "loss",
+        (("generator", "generator", ORANGE), ("discriminator", "discriminator", INK)),
+    ),
+    (
+        "What the discriminator takes for real",
+        "probability",
+        (("real", "crops", BLUE), ("fake", "made ones", ORANGE)),
     ),
 )
 

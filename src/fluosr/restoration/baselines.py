@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fluosr.errors import UsageError
 from fluosr.quality.picture_stack import picture_stack
+
+if TYPE_CHECKING:
+    import torch
 
 
 def bicubic(pictures: np.ndarray, scale: int = 2) -> np.ndarray:
@@ -35,17 +40,21 @@ def bicubic(pictures: np.ndarray, scale: int = 2) -> np.ndarray:
     if scale < 1:
         raise UsageError(f"pictures can be enlarged by whole numbers from 1 on, not by {scale}.")
     count, height, width = stack.shape
-    enlarged = np.empty((count, scale * height, scale * width), np.float32)
-    for picture, out in zip(stack, enlarged, strict=True):
-        # PyTorch's bicubic has a = -3/4, except with ``antialias``, which otherwise tells only where it makes smaller.
-        out[:] = torch.nn.functional.interpolate(
-            torch.from_numpy(picture.astype(np.float64))[None, None],
-            size=out.shape,
-            mode="bicubic",
-            align_corners=False,
-            antialias=True,
-        )[0, 0].numpy()
-    return enlarged
+    larger = np.empty((count, scale * height, scale * width), np.float32)
+    for picture, out in zip(stack, larger, strict=True):
+        out[:] = enlarged(torch.from_numpy(picture.astype(np.float64))[None, None], scale)[0, 0].numpy()
+    return larger
+
+
+def enlarged(images: torch.Tensor, scale: int) -> torch.Tensor:
+    """What :func:`bicubic` does, of images (N, C, Y, X) -> (N, C, s Y, s X) where they lie, in their precision."""
+    import torch
+
+    height, width = images.shape[-2:]
+    # PyTorch's bicubic has a = -3/4, except with ``antialias``, which otherwise tells only where it makes smaller.
+    return torch.nn.functional.interpolate(
+        images, size=(scale * height, scale * width), mode="bicubic", align_corners=False, antialias=True
+    )
 
 
 def frame_means(repeats: np.ndarray, count: int) -> np.ndarray:
