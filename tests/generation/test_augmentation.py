@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from fluosr.generation import augmentation
 from fluosr.generation.augmentation import augmented, moved, warped, with_gain
 from tests.restorers import seeded
 
@@ -111,12 +112,23 @@ def test_gradients_flow_through_and_are_those_of_a_linear_map() -> None:
     assert float((difference * weight).sum()) == pytest.approx(float((other * slope).sum()), rel=1e-9)
 
 
-def test_all_eight_orientations_are_drawn_alike() -> None:
-    corner = torch.zeros(4000, 1, 2, 2, dtype=torch.float64)
-    corner[:, 0] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    flips = torch.rand(4000, generator=seeded()) < 0.5
-    turns = (4 * torch.rand(4000, generator=seeded(1))).long()
-    found = moved(corner, flips, turns, torch.zeros(4000, 2, dtype=torch.long)).flatten(1)
-    _, counts = found.unique(dim=0, return_counts=True)
+@pytest.mark.parametrize("probability", [1.0, 0.6])
+def test_all_eight_orientations_are_drawn_as_often_as_said(monkeypatch: pytest.MonkeyPatch, probability: float) -> None:
+    # Nothing but flips and turns: on four pixels a whole shift is of a quarter of a pixel at most, and rounds to none.
+    for other in ("_interpolated", "_stained"):
+        monkeypatch.setattr(augmentation, other, lambda images, draws: images)
+    corner = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    found = augmented(corner.expand(8000, 1, 2, 2), probability, seeded()).flatten(1)
+    counts = {tuple(values.tolist()): 0 for values in found.unique(dim=0)}
+    for values in found.tolist():
+        counts[tuple(values)] += 1
+    expected = dict.fromkeys(counts, 0.0)
+    for flip in (False, True):
+        for turns in range(4):
+            image = torch.rot90(corner.flip(1) if flip else corner, turns)
+            flips = probability / 2 if flip else 1 - probability / 2
+            turned = probability / 4 if turns else 1 - 3 * probability / 4
+            expected[tuple(image.flatten().tolist())] += flips * turned
     assert len(counts) == 8
-    assert float(counts.double().std()) < 4 * math.sqrt(500)
+    for orientation, share in expected.items():
+        assert counts[orientation] / 8000 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 8000))
