@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from fluosr.generation.crops import TrainingCrops
-from fluosr.generation.levels import to_range
 from fluosr.generation.parameters import GeneratorTraining
 from fluosr.generation.training import Training
 from tests.restorers import seeded
@@ -36,4 +35,4 @@ def tiny(**given: Any) -> GeneratorTraining:
 
 def training(count: int = 64, **given: Any) -> Training:
     crops = dot_crops(count)
-    return Training(torch.from_numpy(to_range(crops.crops, crops.levels)), tiny(**given), seeded(), 1)
+    return Training(torch.from_numpy(crops.levels.to_range(crops.crops)), tiny(**given), seeded(), 1)

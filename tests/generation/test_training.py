@@ -14,7 +14,6 @@ from fluosr.errors import MemoryLimitError, UsageError
 from fluosr.generation import lesson as lessons
 from fluosr.generation.judging import SampleJudge, made_of
 from fluosr.generation.lesson import STAGE, LearntGenerator, bytes_needed, lesson_of
-from fluosr.generation.levels import to_range
 from fluosr.methods.base import Run, StopRequested
 from fluosr.networks.resumable import weights_of
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator
@@ -117,8 +116,8 @@ class Painter(StyleGAN2Generator):
 
 def test_scores_tell_dots_from_dimmer_dots_and_from_noise_and_not_from_dots() -> None:
     crops = dot_crops(400)
-    data = to_range(crops.crops, crops.levels)
-    others = to_range(dots(200, seed=5), crops.levels)
+    data = crops.levels.to_range(crops.crops)
+    others = crops.levels.to_range(dots(200, seed=5))
     noise = np.random.default_rng(0).normal(0, 1, (200, 1, 32, 32)).astype(np.float32)
     scores = [SampleJudge(data, 200, 6, seeded()).scores(Painter(made)) for made in (others, (others - 3) / 4, noise)]
     near, dim, far = ({name: abs(value) for name, value in found.items()} for found in scores)

@@ -261,7 +261,7 @@ def generator(
         on_samples=lambda images, seen: write_sheet(sheets / f"{seen:010}.png", images),
     )
     sides = f"{found.resolution} x {found.resolution}"
-    for channel, (dark, bright) in zip(found.channels, found.levels, strict=True):
+    for channel, (dark, bright) in zip(found.channels, found.levels.pairs, strict=True):
         typer.echo(f"{channel}: grey values {dark:.5g} to {bright:.5g}, for all crops")
     typer.echo(f"{len(found.crops)} crops of {sides} pixels")
 

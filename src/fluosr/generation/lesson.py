@@ -13,7 +13,6 @@ import torch
 from fluosr.errors import MemoryLimitError
 from fluosr.generation.crops import TrainingCrops
 from fluosr.generation.judging import SampleJudge, made_of
-from fluosr.generation.levels import to_range
 from fluosr.generation.model import KIND, Knowledge, TrainedGenerator
 from fluosr.generation.parameters import GeneratorTraining
 from fluosr.generation.training import Training
@@ -81,7 +80,7 @@ def lesson_of(
             )
         looks = _generator(run, "looks")
         codes = torch.randn(SHEET, parameters.latent_features, generator=looks)
-        data = to_range(crops.crops, crops.levels)
+        data = crops.levels.to_range(crops.crops)
         judge = SampleJudge(data, parameters.score_images, parameters.latent_features, looks)
         seed = run.stream_seed("steps") % 2**63
         training = Training(torch.from_numpy(data), parameters, _generator(run, "weights"), seed, run.device)
@@ -109,7 +108,7 @@ def lesson_of(
         known = Knowledge(
             crops.resolution,
             list(crops.channels),
-            crops.levels.tolist(),
+            crops.levels.pairs.tolist(),
             parameters.latent_features,
             parameters.mapping_depth,
             parameters.features,

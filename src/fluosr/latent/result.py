@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from fluosr.errors import UsageError
-from fluosr.generation.levels import to_range
 from fluosr.generation.model import TrainedGenerator
 from fluosr.latent.degradation import Degradation
 
@@ -66,7 +65,7 @@ def with_misfit(
     with torch.no_grad():
         grey = made.to_grey(images.detach().cpu())
         difference = torch.abs(torch.as_tensor(coarse, dtype=grey.dtype) - degradation(grey)).mean((2, 3))
-    spans = np.diff(made.levels, axis=1)[:, 0] / 2
+    spans = made.levels.spans / 2
     return PlausibleImages(
         method,
         grey.float().numpy(),
@@ -100,4 +99,4 @@ def checked_coarse(made: TrainedGenerator, degradation: Degradation, coarse: np.
                 raise UsageError(
                     f"coarse image {number}: channel {name!r} is empty, all its pixels are {channel.min():g}."
                 )
-    return torch.from_numpy(to_range(np.asarray(coarse, np.float32), made.levels))
+    return torch.from_numpy(made.levels.to_range(np.asarray(coarse, np.float32)))
