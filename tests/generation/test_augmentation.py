@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fluosr.generation import augmentation
-from fluosr.generation.augmentation import augmented, moved, warped, with_gain
+from fluosr.generation.augmentation import augmented, composed, moved, warped, with_gain
 from tests.restorers import seeded
 
 
@@ -70,6 +70,43 @@ def test_a_warp_by_nothing_by_a_quarter_turn_and_by_a_whole_pixel() -> None:
     one = torch.tensor([[1 / 16, 0.0]], dtype=torch.float64)  # along x
     shifted = moved(given, torch.tensor([False]), torch.tensor([0]), torch.tensor([[0, -1]]))
     torch.testing.assert_close(warped(given, eye, one), shifted)
+
+
+def test_changes_are_composed_in_their_order_and_the_shift_comes_last() -> None:
+    # Against one warp after another, on a blob so smooth that interpolating it many times does little.
+    side = 64
+    rows, columns = torch.meshgrid(*[(torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5] * 2, indexing="ij")
+    blob = torch.exp(-((rows - 0.06) ** 2 + 2 * (columns + 0.08) ** 2) / (2 * 0.1**2))
+    angle = math.pi / 5
+    turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    changes = [[[1.3, 0.0], [0.0, 1.3]], turn, [[1.25, 0.0], [0.0, 0.8]], [[0.0, 1.0], [-1.0, 0.0]]]
+    matrices = [torch.tensor([values], dtype=torch.float64) for values in changes]
+    shifts, none = torch.tensor([[0.11, -0.06]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64)
+    expected = blob[None, None]
+    for matrix in matrices:
+        expected = warped(expected, matrix, none)
+    expected = warped(expected, torch.eye(2, dtype=torch.float64)[None], shifts)
+    found = warped(blob[None, None], *composed(matrices, shifts))
+    middle = (slice(None), slice(None), slice(8, -8), slice(8, -8))  # what lies nearer to the border is mirrored
+    assert float((found - expected)[middle].abs().max()) < 0.05  # interpolated once or five times
+
+
+def test_the_fractional_shift_is_of_the_picture_that_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def seen(images: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        given.append((matrices, shifts))
+        return images
+
+    monkeypatch.setattr(augmentation, "warped", seen)
+    augmented(torch.zeros(20_000, 1, 4, 4, dtype=torch.float64), 1.0, seeded())
+    ((matrices, shifts),) = given
+    scale = torch.linalg.det(matrices).abs().sqrt()
+    assert float(scale.log2().std()) == pytest.approx(0.2, rel=0.03)
+    # What is shown at -s' comes from the middle: M (-s') + s = 0.
+    moved = torch.linalg.solve(matrices, shifts)
+    for part in (moved[scale < 1], moved[scale >= 1]):  # by as much, whether the picture was made larger or smaller
+        assert part.std(0).tolist() == pytest.approx([0.125, 0.125], rel=0.04)
 
 
 def test_the_gain_acts_about_the_background_channel_by_channel() -> None:
