@@ -146,6 +146,35 @@ def test_without_regularisation_and_augmentation_nothing_is_rescaled_nor_changed
     assert made.ada.batches == 0 and {"r1", "path_penalty"}.isdisjoint(made.means)
 
 
+def test_the_log_leaves_out_what_was_not_measured() -> None:
+    made = training(images=100, augment_interval=3)
+    assert {"real_sign", "path_length"}.isdisjoint(made.note({}))
+    for _ in range(2):
+        made.step()
+    entry = made.note({})
+    assert "real_sign" not in entry and entry["path_length"] == float(made.path_mean) > 0
+    made.step()
+    assert made.note({})["real_sign"] == made.ada.last
+    plain = training(images=4, path_weight=0.0, augment=False)
+    plain.step()
+    assert {"real_sign", "path_length"}.isdisjoint(plain.note({})) and "discriminator" in plain.log[-1]
+
+
+@pytest.mark.parametrize(("probability", "leaks"), [(0.8, False), (0.81, True)])
+def test_augmentation_that_leaks_is_said_in_the_log_and_at_the_end(probability: float, leaks: bool) -> None:
+    made = training()
+    made.ada.probability = 0.2
+    made.note({})
+    made.steps, made.ada.probability = 5, probability
+    assert ("warning" in made.note({})) == leaks
+    made.ada.probability = 0.3
+    made.note({})
+    assert ["warning" in entry for entry in made.log] == [False, leaks, False]
+    learnt = LearntGenerator(run_lesson().model, made.log)
+    said = f"rose to {probability:.2f} (above 0.8 from 20 crops on)"
+    assert [said in warning for warning in learnt.warnings] == [True] * leaks
+
+
 @pytest.mark.parametrize("mixing", [0.0, 0.5, 1.0])
 def test_two_codes_are_mixed_as_often_as_said_and_cross_anywhere(mixing: float) -> None:
     made = training(mixing=mixing)

@@ -276,6 +276,8 @@ def generator(
         typer.echo(f"{name}, n = {made.log[-1]['n']:.0f}: {first:.4g} at first, {last:.4g} at the end")
     if kids and all(made.log[-1][name] >= made.log[0][name] for name in kids):
         typer.echo(f"{LEARNT_NOTHING} More --images help.", err=True)
+    for warning in made.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
     logs = ", ".join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)
     typer.echo(f"Log: {logs}; samples: {sheets}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")

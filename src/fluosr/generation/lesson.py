@@ -15,6 +15,7 @@ from fluosr.generation.crops import TrainingCrops
 from fluosr.generation.judging import SampleJudge, made_of
 from fluosr.generation.model import KIND, Knowledge, TrainedGenerator
 from fluosr.generation.parameters import GeneratorTraining
+from fluosr.generation.probability import LEAKS_ABOVE
 from fluosr.generation.training import Training
 from fluosr.machine import available_memory_bytes
 from fluosr.methods.base import Estimate, Run
@@ -38,6 +39,19 @@ class LearntGenerator:
 
     model: TrainedGenerator
     log: list[dict[str, Any]]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its user should know of it, by its log."""
+        leaky = [entry for entry in self.log if entry["augmentation"] > LEAKS_ABOVE]
+        if not leaky:
+            return []
+        highest = max(entry["augmentation"] for entry in leaky)
+        return [
+            f"the probability of augmentation rose to {highest:.2f} (above {LEAKS_ABOVE:g} from {leaky[0]['images']} "
+            "crops on): the generator may make crops that are turned, scaled or brightened as none of yours. Look at "
+            "the samples. The crops are too few for so long a training: more crops, or fewer --images."
+        ]
 
 
 def bytes_needed(resolution: int, parameters: GeneratorTraining) -> int:

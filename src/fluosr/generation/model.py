@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,7 @@ def load_generator(name: str | Path) -> TrainedGenerator:
     stored = read_model(KIND, name)
     try:
         known = Knowledge(**stored.description["knowledge"])
-        Levels.of_pairs(np.array(known.levels, float), known.channels)
-        pixel = known.pixel_size_nm
-        if not all(isinstance(channel, str) for channel in known.channels) or not (pixel is None or pixel > 0):
-            raise ValueError("its channels or pixel size cannot be")
+        _check(known)
         with torch.device("meta"):  # its shapes, before any memory is taken for them
             shapes = known.build(torch.Generator()).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, FluosrError) as error:
@@ -133,3 +131,19 @@ def load_generator(name: str | Path) -> TrainedGenerator:
     network.load_state_dict(stored.tensors)
     in_channels_last(network.eval().requires_grad_(False))
     return TrainedGenerator(network, known, stored.fingerprint, stored.description.get("training"))
+
+
+def _check(known: Knowledge) -> None:
+    """See that what was read is of the kinds that it should be.
+
+    Raises:
+        ValueError, UsageError: it is not; says what.
+    """
+    pixel, sizes = known.pixel_size_nm, ("resolution", "latent_features", "mapping_depth", "features")
+    right = {name: type(getattr(known, name)) is int for name in (*sizes, "crops", "images")}  # 32.0 and true are none
+    right["channels"] = isinstance(known.channels, list) and all(isinstance(name, str) for name in known.channels)
+    right["pixel_size_nm"] = pixel is None or (type(pixel) in (int, float) and 0 < pixel < math.inf)
+    wrong = [f"{name} cannot be {getattr(known, name)!r:.40}" for name, fits in right.items() if not fits]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    Levels.of_pairs(np.array(known.levels, float), known.channels)

@@ -21,7 +21,7 @@ from fluosr.generation.losses import (
     squared_slope,
 )
 from fluosr.generation.parameters import GeneratorTraining
-from fluosr.generation.probability import AdaptiveProbability
+from fluosr.generation.probability import LEAKS_ABOVE, AdaptiveProbability
 from fluosr.networks.restorer import in_channels_last
 from fluosr.networks.resumable import Weights, named_state, part, restore_state, weights_of
 from fluosr.networks.stylegan2_discriminator import StyleGAN2Discriminator
@@ -120,9 +120,14 @@ class Training:
     def note(self, scores: dict[str, float]) -> dict[str, Any]:
         """Add an entry to the log: where the training stands, with these scores."""
         entry: dict[str, Any] = {"step": self.steps, "images": self.seen, **dict(sorted(self.means.items()))}
-        if self.steps:  # before, nothing of it was measured
-            entry |= {"real_sign": self.ada.last, "path_length": float(self.path_mean)}
+        # What was not measured, or not yet, is left out.
+        if not math.isnan(self.ada.last):
+            entry["real_sign"] = self.ada.last
+        if self.parameters.path_weight and self.steps:
+            entry["path_length"] = float(self.path_mean)
         entry |= {"augmentation": self.ada.probability, **scores}
+        if self.ada.probability > LEAKS_ABOVE:
+            entry["warning"] = f"augmentation above {LEAKS_ABOVE:g} leaks into what is made"
         self.log.append(entry)
         return entry
 
