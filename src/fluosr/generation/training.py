@@ -35,7 +35,7 @@ class Training:
     """The networks, and all that is needed to go on bit for bit.
 
     A step: the generator's loss, now and then its path length regularisation on half a batch; the discriminator's loss,
-    now and then R1. R1 looks at the crops as the discriminator sees them, augmented.
+    now and then R1. R1 is the slope at the crops as the discriminator sees them, augmented, along their pixels.
 
     Args:
         crops: (N, C, R, R) in the networks' range.
@@ -199,7 +199,7 @@ class Training:
     @torch.no_grad()
     def _follow(self) -> None:
         given = self.parameters
-        decay = average_decay(given.batch, self.seen, given.ema_half_life, given.ema_ramp)
+        decay = average_decay(given.batch, self.seen, given.average_half_life, given.ema_ramp)
         for kept, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
             kept.lerp_(now, 1.0 - decay)
         self.average.mean_w.copy_(self.network.mean_w)
