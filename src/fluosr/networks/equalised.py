@@ -19,11 +19,10 @@ def leaky(features: torch.Tensor) -> torch.Tensor:
 class EqualisedLinear(nn.Module):
     """y = x (c W)' + m b, with W from N(0, 1) / m at first, c = m / sqrt(inputs).
 
-    Adam moves every stored number by about its rate, however large the number is. Stored with He's spread, wide layers,
-    whose weights are small, would change by a larger share of themselves than narrow ones; stored with the spread 1, and
-    brought to He's by c at each call, all change by the same share, and learn at one speed. With m below 1 the stored
-    numbers are larger, and the same step is a share of them m times smaller: the mapping, on which every layer of the
-    synthesis depends, must not run away from them.
+    Adam moves every stored number by about its rate, however large the number is. Stored with He's spread, wide
+    layers, whose weights are small, would change by a larger share of themselves than narrow ones; stored with the
+    spread 1, and brought to He's by c at each call, all change by the same share, and learn at one speed. With m below
+    1 the stored numbers are larger, and the same step is a share of them m times smaller.
 
     Args:
         generator: draws the initial weights.
