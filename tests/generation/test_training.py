@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from fluosr.errors import MemoryLimitError, UsageError
-from fluosr.generation import lesson as lessons
 from fluosr.generation.judging import SampleJudge, made_of
 from fluosr.generation.lesson import STAGE, LearntGenerator, bytes_needed, lesson_of
 from fluosr.methods.base import Run, StopRequested
@@ -209,9 +208,12 @@ def test_a_training_that_diverges_says_so() -> None:
 
 
 def test_too_large_a_training_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "available_memory_bytes", lambda: 10_000)
-    with pytest.raises(MemoryLimitError, match="lower --batch or --features"):
+    monkeypatch.setattr("fluosr.machine.available_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: {"cuda:1": (20_000, 2**40)}[device])
+    with pytest.raises(MemoryLimitError, match=r"GiB of memory, and 9.3\d*e-06 GiB are free: lower --batch"):
         run_lesson()
+    with pytest.raises(MemoryLimitError, match=r"and 1.86\d*e-05 GiB are free on cuda:1: lower --batch or --features"):
+        run_lesson(Run(device="cuda:1"))
     assert bytes_needed(64, tiny(batch=8)) > bytes_needed(64, tiny(batch=4)) > bytes_needed(32, tiny(batch=4))
 
 

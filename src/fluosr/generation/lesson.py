@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fluosr.errors import MemoryLimitError
 from fluosr.generation.crops import TrainingCrops
 from fluosr.generation.judging import SampleJudge, made_of
 from fluosr.generation.model import KIND, Knowledge, TrainedGenerator
 from fluosr.generation.parameters import GeneratorTraining
 from fluosr.generation.probability import LEAKS_ABOVE
 from fluosr.generation.training import Training
-from fluosr.machine import available_memory_bytes
+from fluosr.machine import refuse_beyond_memory
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.lesson import Lesson
 from fluosr.networks.stylegan2_generator import channels_at, sides_to
@@ -80,18 +79,13 @@ def lesson_of(
             crops shown so far, at every look.
 
     Raises:
-        MemoryLimitError: said when the learning begins, where the processor computes.
+        MemoryLimitError: said when the learning begins.
         UsageError: the training diverges.
     """
     needed = bytes_needed(crops.resolution, parameters) + crops.crops.nbytes  # they are put into the network's range
 
     def learn(run: Run) -> LearntGenerator:
-        free = available_memory_bytes()
-        if run.device == "cpu" and needed > free:
-            raise MemoryLimitError(
-                f"this training takes about {needed / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free: "
-                "lower --batch or --features."
-            )
+        refuse_beyond_memory("this training", needed, run.device, "lower --batch or --features")
         looks = _generator(run, "looks")
         codes = torch.randn(SHEET, parameters.latent_features, generator=looks)
         data = crops.levels.to_range(crops.crops)
