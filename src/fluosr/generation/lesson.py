@@ -86,12 +86,12 @@ def lesson_of(
 
     def learn(run: Run) -> LearntGenerator:
         refuse_beyond_memory("this training", needed, run.device, "lower --batch or --features")
-        looks = _generator(run, "looks")
+        looks = run.generator("looks")
         codes = torch.randn(SHEET, parameters.latent_features, generator=looks)
         data = crops.levels.to_range(crops.crops)
         judge = SampleJudge(data, parameters.score_images, parameters.latent_features, looks)
         seed = run.stream_seed("steps") % 2**63
-        training = Training(torch.from_numpy(data), parameters, _generator(run, "weights"), seed, run.device)
+        training = Training(torch.from_numpy(data), parameters, run.generator("weights"), seed, run.device)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
         begun, started = training.steps, time.perf_counter()
@@ -142,7 +142,3 @@ def lesson_of(
         "channels": list(crops.channels),
     }
     return Lesson(KIND, facts, learn, files, record, kept)
-
-
-def _generator(run: Run, purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)
