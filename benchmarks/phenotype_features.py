@@ -15,9 +15,10 @@ from tables import DATA, Table, store
 import fluosr
 from fluosr.io.plates import open_plate
 from fluosr.phenotypes.comparison import compare_conditions
-from fluosr.phenotypes.crops import cut_crops, grey_ends, levels_of
+from fluosr.phenotypes.crops import cut_crops
 from fluosr.phenotypes.effects import effect_size
 from fluosr.phenotypes.features import FAINT, CellMeasure, as_compared
+from fluosr.phenotypes.levels import grey_ends, levels_of_fields
 from fluosr.phenotypes.nuclei import find_nuclei
 from fluosr.phenotypes.plate import cut_plate
 from fluosr.phenotypes.wells import WellFigure
@@ -44,7 +45,7 @@ def simulated(assay: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray],
         for seed in range(WELLS)
     ]
     images = [well.image().astype(np.float32) for well in wells]
-    levels = levels_of(np.array([grey_ends(image) for image in images]), wells[0].channels)
+    levels = levels_of_fields(np.array([grey_ends(image) for image in images]), wells[0].channels)
     faint = FAINT * float(levels.bright[1] - levels.dark[1])
     found: dict[str, list[float]] = {}
     true: dict[str, list[float]] = {}

@@ -9,7 +9,8 @@ import numpy as np
 import tifffile
 
 from fluosr.io.write import write_ome_channels, write_text
-from fluosr.phenotypes.crops import CropSet, Levels
+from fluosr.phenotypes.crops import CropSet
+from fluosr.phenotypes.levels import Levels
 from fluosr.simulate.assays import AssayWell
 from fluosr.simulate.culture import CellCulture
 

@@ -193,7 +193,7 @@ CASES = [
         ("factor of 24 on 16 x 18", "GiB are free", "--factor 1", "fits", "--crop"),
         1,
         (*OPTICS, *CAMERA, "--factor", "24"),
-        {"fluosr.methods.fluogan.setup.available_memory_bytes": lambda: 15_000_000},
+        {"fluosr.methods.fluogan.setup.free_memory_bytes": lambda device: 15_000_000},
     ),
     Case(
         "a field too small for the discriminator",

@@ -31,7 +31,7 @@ def test_it_leaves_a_model_its_log_its_curves_and_its_samples(crops: Path, tmp_p
     told = fluosr("train", "generator", crops, "-o", tmp_path / "cells", "--images", 16, "--score-images", 8, *TINY)
     assert told.code == 0, told.err
     assert "24 crops of 32 x 32 pixels" in told.out and "KID (fluosr-random-conv), n = 8: " in told.out
-    assert "GFP: grey values" in told.out
+    assert "GFP: grey values" in told.out and "Warning" not in told.err
     log = [json.loads(line) for line in (tmp_path / "cells.log.jsonl").read_text().splitlines()]
     assert [entry["images"] for entry in log] == [0, 8, 16]
     assert (tmp_path / "cells.log.png").stat().st_size > 1000
@@ -43,7 +43,7 @@ def test_it_leaves_a_model_its_log_its_curves_and_its_samples(crops: Path, tmp_p
     assert made.record is not None and made.record["log"] == log
     grey = made.samples(2, torch.Generator().manual_seed(0))
     assert grey.shape == (2, 2, 32, 32) and not list(tmp_path.glob("*.training"))
-    np.testing.assert_allclose(made.levels, read_training_crops(crops).levels)
+    np.testing.assert_allclose(made.levels.pairs, read_training_crops(crops).levels.pairs)
 
 
 def test_stopped_and_resumed_the_files_are_the_same(crops: Path, tmp_path: Path) -> None:
@@ -61,6 +61,14 @@ def test_stopped_and_resumed_the_files_are_the_same(crops: Path, tmp_path: Path)
     _, resumed = learning.train_to_files(lesson, tmp_path / "parts", resume=True)
     assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in places]
     assert whole.log[-1]["images"] == 24
+
+
+def test_augmentation_that_leaks_is_told(crops: Path, tmp_path: Path) -> None:
+    often = ["--augment-target", -1, "--augment-interval", 1, "--augment-images", 8]
+    told = fluosr("train", "generator", crops, "-o", tmp_path / "a", "--images", 16, "--score-images", 0, *TINY, *often)
+    assert told.code == 0 and "Warning: the probability of augmentation rose to 1.00 (above 0.8 from 8" in told.err
+    log = [json.loads(line) for line in (tmp_path / "a.log.jsonl").read_text().splitlines()]
+    assert ["warning" in entry for entry in log] == [False, True, True]
 
 
 @pytest.mark.parametrize(

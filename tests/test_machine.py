@@ -7,7 +7,14 @@ import sys
 import pytest
 import torch
 
-from fluosr.machine import freed_memory_kept, size_in_words
+from fluosr.errors import MemoryLimitError
+from fluosr.machine import (
+    available_memory_bytes,
+    free_memory_bytes,
+    freed_memory_kept,
+    refuse_beyond_memory,
+    size_in_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,18 @@ from fluosr.machine import freed_memory_kept, size_in_words
 )
 def test_a_size_is_told_in_the_unit_that_suits_it(n_bytes: float, said: str) -> None:
     assert size_in_words(n_bytes) == said
+
+
+def test_what_fits_a_gpu_is_measured_there_and_not_by_the_processors_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: {"cuda": (2**30, 0), "cuda:1": (2**50, 0)}[device])
+    assert free_memory_bytes("cuda") == 2**30 and free_memory_bytes("cuda:1") == 2**50
+    assert 0 < free_memory_bytes("cpu") < 2 * available_memory_bytes()
+    refuse_beyond_memory("it", 2**30, "cuda", "do less")
+    with pytest.raises(MemoryLimitError, match="it takes about 2 GiB of memory, and 1 GiB are free on cuda: do less"):
+        refuse_beyond_memory("it", 2**31, "cuda", "do less")
+    with pytest.raises(MemoryLimitError, match=r"are free: do less\."):
+        refuse_beyond_memory("it", 2**60, "cpu", "do less")
+    refuse_beyond_memory("it", 2**49, "cuda:1", "do less")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fluosr.errors import MemoryLimitError
+
 # Of glibc's mallopt: from what size on a block comes straight from the system, and how much free memory it keeps.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 ALL_BYTES, USUAL_MMAP_BYTES, USUAL_TRIM_BYTES = 2**31 - 1, 2**25, 2**26  # the usual: where glibc's own rule ends
@@ -36,6 +38,39 @@ def available_memory_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 4 * 2**30
+
+
+def free_memory_bytes(device: str) -> int:
+    """Memory that is free where something is to be computed, bytes: that of a GPU, or :func:`available_memory_bytes`.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:1".
+    """
+    if not device.startswith("cuda"):
+        return available_memory_bytes()
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def refuse_beyond_memory(what: str, needed: int, device: str, advice: str) -> None:
+    """Refuse what does not fit, before anything is taken for it.
+
+    Args:
+        what: is to be done, for the words.
+        needed: bytes.
+        device: where it is to be computed.
+        advice: what makes it smaller.
+
+    Raises:
+        MemoryLimitError: more is needed than is free.
+    """
+    if needed <= (free := free_memory_bytes(device)):
+        return
+    where = "" if device == "cpu" else f" on {device}"
+    raise MemoryLimitError(
+        f"{what} takes about {needed / 2**30:.4g} GiB of memory, and {free / 2**30:.4g} GiB are free{where}: {advice}."
+    )
 
 
 def reset_peak_memory() -> bool:

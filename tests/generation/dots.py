@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from fluosr.generation.crops import TrainingCrops
 from fluosr.generation.parameters import GeneratorTraining
+from fluosr.generation.training import Training
+from tests.restorers import seeded
 
 TINY: dict[str, Any] = {"features": 4, "latent_features": 6, "batch": 4, "score_images": 0, "look": 1000}
 
@@ -28,3 +31,8 @@ def dot_crops(count: int = 64, channels: int = 1, seed: int = 0) -> TrainingCrop
 
 def tiny(**given: Any) -> GeneratorTraining:
     return GeneratorTraining(**(TINY | given))
+
+
+def training(count: int = 64, **given: Any) -> Training:
+    crops = dot_crops(count)
+    return Training(torch.from_numpy(crops.levels.to_range(crops.crops)), tiny(**given), seeded(), 1)

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from fluosr.generation.augmentation import augmented, moved, warped, with_gain
+from fluosr.generation import augmentation
+from fluosr.generation.augmentation import augmented, composed, moved, warped, with_gain
 from tests.restorers import seeded
 
 
@@ -71,6 +72,43 @@ def test_a_warp_by_nothing_by_a_quarter_turn_and_by_a_whole_pixel() -> None:
     torch.testing.assert_close(warped(given, eye, one), shifted)
 
 
+def test_changes_are_composed_in_their_order_and_the_shift_comes_last() -> None:
+    # Against one warp after another, on a blob so smooth that interpolating it many times does little.
+    side = 64
+    rows, columns = torch.meshgrid(*[(torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5] * 2, indexing="ij")
+    blob = torch.exp(-((rows - 0.06) ** 2 + 2 * (columns + 0.08) ** 2) / (2 * 0.1**2))
+    angle = math.pi / 5
+    turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    changes = [[[1.3, 0.0], [0.0, 1.3]], turn, [[1.25, 0.0], [0.0, 0.8]], [[0.0, 1.0], [-1.0, 0.0]]]
+    matrices = [torch.tensor([values], dtype=torch.float64) for values in changes]
+    shifts, none = torch.tensor([[0.11, -0.06]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64)
+    expected = blob[None, None]
+    for matrix in matrices:
+        expected = warped(expected, matrix, none)
+    expected = warped(expected, torch.eye(2, dtype=torch.float64)[None], shifts)
+    found = warped(blob[None, None], *composed(matrices, shifts))
+    middle = (slice(None), slice(None), slice(8, -8), slice(8, -8))  # what lies nearer to the border is mirrored
+    assert float((found - expected)[middle].abs().max()) < 0.05  # interpolated once or five times
+
+
+def test_the_fractional_shift_is_of_the_picture_that_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def seen(images: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        given.append((matrices, shifts))
+        return images
+
+    monkeypatch.setattr(augmentation, "warped", seen)
+    augmented(torch.zeros(20_000, 1, 4, 4, dtype=torch.float64), 1.0, seeded())
+    ((matrices, shifts),) = given
+    scale = torch.linalg.det(matrices).abs().sqrt()
+    assert float(scale.log2().std()) == pytest.approx(0.2, rel=0.03)
+    # What is shown at -s' comes from the middle: M (-s') + s = 0.
+    moved = torch.linalg.solve(matrices, shifts)
+    for part in (moved[scale < 1], moved[scale >= 1]):  # by as much, whether the picture was made larger or smaller
+        assert part.std(0).tolist() == pytest.approx([0.125, 0.125], rel=0.04)
+
+
 def test_the_gain_acts_about_the_background_channel_by_channel() -> None:
     given = torch.full((1, 2, 3, 3), -1.0)
     given[:, :, 1, 1] = 0.5
@@ -111,12 +149,23 @@ def test_gradients_flow_through_and_are_those_of_a_linear_map() -> None:
     assert float((difference * weight).sum()) == pytest.approx(float((other * slope).sum()), rel=1e-9)
 
 
-def test_all_eight_orientations_are_drawn_alike() -> None:
-    corner = torch.zeros(4000, 1, 2, 2, dtype=torch.float64)
-    corner[:, 0] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    flips = torch.rand(4000, generator=seeded()) < 0.5
-    turns = (4 * torch.rand(4000, generator=seeded(1))).long()
-    found = moved(corner, flips, turns, torch.zeros(4000, 2, dtype=torch.long)).flatten(1)
-    _, counts = found.unique(dim=0, return_counts=True)
+@pytest.mark.parametrize("probability", [1.0, 0.6])
+def test_all_eight_orientations_are_drawn_as_often_as_said(monkeypatch: pytest.MonkeyPatch, probability: float) -> None:
+    # Nothing but flips and turns: on four pixels a whole shift is of a quarter of a pixel at most, and rounds to none.
+    for other in ("_interpolated", "_stained"):
+        monkeypatch.setattr(augmentation, other, lambda images, draws: images)
+    corner = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    found = augmented(corner.expand(8000, 1, 2, 2), probability, seeded()).flatten(1)
+    counts = {tuple(values.tolist()): 0 for values in found.unique(dim=0)}
+    for values in found.tolist():
+        counts[tuple(values)] += 1
+    expected = dict.fromkeys(counts, 0.0)
+    for flip in (False, True):
+        for turns in range(4):
+            image = torch.rot90(corner.flip(1) if flip else corner, turns)
+            flips = probability / 2 if flip else 1 - probability / 2
+            turned = probability / 4 if turns else 1 - 3 * probability / 4
+            expected[tuple(image.flatten().tolist())] += flips * turned
     assert len(counts) == 8
-    assert float(counts.double().std()) < 4 * math.sqrt(500)
+    for orientation, share in expected.items():
+        assert counts[orientation] / 8000 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 8000))

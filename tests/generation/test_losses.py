@@ -139,6 +139,14 @@ def test_a_kept_probability_goes_on_where_it_was() -> None:
     assert again.probability == ada.probability > 0
 
 
+@pytest.mark.parametrize("batch", [8, 32, 64])
+def test_half_lives_are_of_ten_thousand_crops_at_the_published_batch_and_as_many_steps_at_another(batch: int) -> None:
+    given = GeneratorTraining.model_validate({"batch": batch})
+    decay = average_decay(batch, 10**9, given.average_half_life, given.ema_ramp)
+    assert decay ** (10_000 / 32) == pytest.approx(0.5)
+    assert GeneratorTraining.model_validate({"batch": batch, "ema_half_life": 70.0}).average_half_life == 70.0
+
+
 def test_gamma_of_r1_is_the_recipes() -> None:
     assert GeneratorTraining.model_validate({}).r1_gamma(128) == pytest.approx(0.1024)
     assert GeneratorTraining.model_validate({"r1_weight": 3.0}).r1_gamma(128) == 3.0

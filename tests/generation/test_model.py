@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from fluosr.errors import ModelError, UsageError
-from fluosr.generation.levels import to_grey, to_range
 from fluosr.generation.model import Knowledge, TrainedGenerator, load_generator
 from fluosr.learning import save_model
 from fluosr.methods.trained_model import model_paths
@@ -47,7 +46,7 @@ def test_grey_values_and_the_networks_range_are_joined_by_the_levels() -> None:
     assert bool((ranged[:, 0] == -1).all() and (ranged[:, 1] == 1).all())
     torch.testing.assert_close(made.to_grey(ranged), grey)
     random = np.random.default_rng(0).uniform(0, 900, (3, 2, 4, 4))
-    np.testing.assert_allclose(to_grey(to_range(random, made.levels), made.levels), random)
+    np.testing.assert_allclose(made.levels.to_grey(made.levels.to_range(random)), random)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 2, 64, 64), (2, 32, 32), (1, 2, 32, 31)])
@@ -83,6 +82,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "another version": (edited(lambda d: d.update(format_version=99)), "version 99"),
     "another network": (edited(lambda d: d["knowledge"].update(features=8)), "of another network"),
     "another resolution": (edited(lambda d: d["knowledge"].update(resolution=48)), "another architecture"),
+    "half a pixel": (edited(lambda d: d["knowledge"].update(resolution=32.0)), r"resolution cannot be 32\.0"),
+    "a depth that is no number": (edited(lambda d: d["knowledge"].update(mapping_depth=True)), "depth cannot be True"),
+    "a channel for all": (edited(lambda d: d["knowledge"].update(channels="ab")), "channels cannot be 'ab'"),
+    "a size in words": (edited(lambda d: d["knowledge"].update(pixel_size_nm="645")), "pixel_size_nm cannot be '645'"),
     "huge": (edited(lambda d: d["knowledge"].update(features=2**40)), "another"),
     "no levels": (edited(lambda d: d["knowledge"].update(levels=[[1.0, 1.0], [0.0, 1.0]])), "another architecture"),
     "a word for a number": (edited(lambda d: d["knowledge"].update(latent_features="six")), "another architecture"),

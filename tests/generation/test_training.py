@@ -11,21 +11,13 @@ import pytest
 import torch
 
 from fluosr.errors import MemoryLimitError, UsageError
-from fluosr.generation import lesson as lessons
 from fluosr.generation.judging import SampleJudge, made_of
 from fluosr.generation.lesson import STAGE, LearntGenerator, bytes_needed, lesson_of
-from fluosr.generation.levels import to_range
-from fluosr.generation.training import Training
 from fluosr.methods.base import Run, StopRequested
 from fluosr.networks.resumable import weights_of
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator
-from tests.generation.dots import dot_crops, dots, tiny
+from tests.generation.dots import dot_crops, dots, tiny, training
 from tests.restorers import seeded
-
-
-def training(count: int = 64, **given: Any) -> Training:
-    crops = dot_crops(count)
-    return Training(torch.from_numpy(to_range(crops.crops, crops.levels)), tiny(**given), seeded(), 1)
 
 
 def statistics(images: np.ndarray) -> np.ndarray:
@@ -123,8 +115,8 @@ class Painter(StyleGAN2Generator):
 
 def test_scores_tell_dots_from_dimmer_dots_and_from_noise_and_not_from_dots() -> None:
     crops = dot_crops(400)
-    data = to_range(crops.crops, crops.levels)
-    others = to_range(dots(200, seed=5), crops.levels)
+    data = crops.levels.to_range(crops.crops)
+    others = crops.levels.to_range(dots(200, seed=5))
     noise = np.random.default_rng(0).normal(0, 1, (200, 1, 32, 32)).astype(np.float32)
     scores = [SampleJudge(data, 200, 6, seeded()).scores(Painter(made)) for made in (others, (others - 3) / 4, noise)]
     near, dim, far = ({name: abs(value) for name, value in found.items()} for found in scores)
@@ -143,8 +135,6 @@ def test_each_regularisation_has_its_steps_and_no_others() -> None:
     while not made.finished:
         made.step()
     assert asked == {"path": [0, 3, 6], "r1": [0, 4, 8]}
-    rates = [adam.param_groups[0]["lr"] for adam in (made.adam, made.adam_of_discriminator)]
-    assert rates == pytest.approx([0.0025 * 3 / 4, 0.0025 * 4 / 5])
 
 
 def test_without_regularisation_and_augmentation_nothing_is_rescaled_nor_changed() -> None:
@@ -153,6 +143,35 @@ def test_without_regularisation_and_augmentation_nothing_is_rescaled_nor_changed
         made.step()
     assert made.adam.param_groups[0]["lr"] == made.adam_of_discriminator.param_groups[0]["lr"] == 0.0025
     assert made.ada.batches == 0 and {"r1", "path_penalty"}.isdisjoint(made.means)
+
+
+def test_the_log_leaves_out_what_was_not_measured() -> None:
+    made = training(images=100, augment_interval=3)
+    assert {"real_sign", "path_length"}.isdisjoint(made.note({}))
+    for _ in range(2):
+        made.step()
+    entry = made.note({})
+    assert "real_sign" not in entry and entry["path_length"] == float(made.path_mean) > 0
+    made.step()
+    assert made.note({})["real_sign"] == made.ada.last
+    plain = training(images=4, path_weight=0.0, augment=False)
+    plain.step()
+    assert {"real_sign", "path_length"}.isdisjoint(plain.note({})) and "discriminator" in plain.log[-1]
+
+
+@pytest.mark.parametrize(("probability", "leaks"), [(0.8, False), (0.81, True)])
+def test_augmentation_that_leaks_is_said_in_the_log_and_at_the_end(probability: float, leaks: bool) -> None:
+    made = training()
+    made.ada.probability = 0.2
+    made.note({})
+    made.steps, made.ada.probability = 5, probability
+    assert ("warning" in made.note({})) == leaks
+    made.ada.probability = 0.3
+    made.note({})
+    assert ["warning" in entry for entry in made.log] == [False, leaks, False]
+    learnt = LearntGenerator(run_lesson().model, made.log)
+    said = f"rose to {probability:.2f} (above 0.8 from 20 crops on)"
+    assert [said in warning for warning in learnt.warnings] == [True] * leaks
 
 
 @pytest.mark.parametrize("mixing", [0.0, 0.5, 1.0])
@@ -189,9 +208,12 @@ def test_a_training_that_diverges_says_so() -> None:
 
 
 def test_too_large_a_training_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "available_memory_bytes", lambda: 10_000)
-    with pytest.raises(MemoryLimitError, match="lower --batch or --features"):
+    monkeypatch.setattr("fluosr.machine.available_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: {"cuda:1": (20_000, 2**40)}[device])
+    with pytest.raises(MemoryLimitError, match=r"GiB of memory, and 9.3\d*e-06 GiB are free: lower --batch"):
         run_lesson()
+    with pytest.raises(MemoryLimitError, match=r"and 1.86\d*e-05 GiB are free on cuda:1: lower --batch or --features"):
+        run_lesson(Run(device="cuda:1"))
     assert bytes_needed(64, tiny(batch=8)) > bytes_needed(64, tiny(batch=4)) > bytes_needed(32, tiny(batch=4))
 
 

@@ -13,7 +13,8 @@ import tifffile
 from fluosr.errors import ImageReadError, UsageError
 from fluosr.io.crop_sets import write_crop_set
 from fluosr.io.training_crops import read_training_crops
-from fluosr.phenotypes.crops import CropSet, Levels
+from fluosr.phenotypes.crops import CropSet
+from fluosr.phenotypes.levels import Levels
 from tests.generation.dots import dots
 
 
@@ -48,7 +49,7 @@ def test_only_the_wells_of_the_training_split_are_read(tmp_path: Path) -> None:
     found = read_training_crops(make_set(tmp_path))
     np.testing.assert_array_equal(found.crops, np.concatenate([dots(12, 2, seed=0), dots(12, 2, seed=1)]))
     assert found.channels == ("DNA", "GFP") and found.pixel_size_nm == 645.0
-    assert found.levels.tolist() == [[90.0, 900.0], [80.0, 700.0]]
+    assert found.levels.pairs.tolist() == [[90.0, 900.0], [80.0, 700.0]]
 
 
 def test_only_the_rows_of_the_table_are_read(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fluosr.latent.degradation import Bicubic
 from fluosr.latent.pix2pix_lesson import LearntPix2Pix, lesson_of
 from fluosr.latent.pix2pix_parameters import Pix2PixTraining
 from fluosr.methods.base import Run
+from fluosr.phenotypes.levels import Levels
 
 EIGHT = Bicubic(32, 8)
 TINY: dict[str, Any] = {"features": 8, "batch": 4, "learning_rate": 2e-3, "look": 1000}
@@ -26,7 +27,7 @@ def discs(count: int, seed: int = 0) -> np.ndarray:
 
 
 def disc_crops(count: int = 64, seed: int = 0) -> TrainingCrops:
-    levels = np.array([[100.0, 1000.0], [50.0, 950.0]])
+    levels = Levels(np.array([100.0, 50.0]), np.array([1000.0, 950.0]))
     return TrainingCrops.checked(discs(count, seed), ("DNA", "GFP"), levels, 645.0)
 
 

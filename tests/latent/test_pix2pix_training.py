@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from fluosr.errors import MemoryLimitError, UsageError
-from fluosr.generation.levels import to_range
-from fluosr.latent import pix2pix_lesson as lessons
 from fluosr.latent.bicubic import bicubic_images
 from fluosr.latent.degradation import Bicubic, Degradation, Microscope
 from fluosr.latent.pix2pix import pix2pix
@@ -29,7 +27,7 @@ from tests.restorers import seeded
 
 def training(degradation: Degradation = EIGHT, **given: Any) -> Pix2PixRun:
     crops = disc_crops(32)
-    return Pix2PixRun(torch.from_numpy(to_range(crops.crops, crops.levels)), degradation, tiny(**given), seeded(), 1)
+    return Pix2PixRun(torch.from_numpy(crops.levels.to_range(crops.crops)), degradation, tiny(**given), seeded(), 1)
 
 
 def test_losses_and_their_slopes_are_those_of_the_formulas() -> None:
@@ -171,7 +169,7 @@ def test_looks_are_told_with_what_is_given_made_and_sharp() -> None:
     sharp = torch.from_numpy(last[2::3])
     np.testing.assert_allclose(input_of(EIGHT(sharp), 8), last[0::3], atol=1e-6)
     assert np.array_equal(first[2::3], last[2::3]) and not np.allclose(first[1::3], last[1::3])
-    assert all(any(np.allclose(crop, one) for one in to_range(crops.crops, crops.levels)) for crop in sharp.numpy())
+    assert all(any(np.allclose(crop, one) for one in crops.levels.to_range(crops.crops)) for crop in sharp.numpy())
     known = made.model.knowledge
     assert (known.resolution, known.channels, known.factor, known.crops, known.images) == (
         32,
@@ -196,7 +194,7 @@ def test_too_large_a_training_and_another_resolution_are_refused(monkeypatch: py
     for other in (Bicubic(64, 8), Microscope(64, 8, GaussianPSF(2000.0), 645.0)):
         with pytest.raises(UsageError, match="another side than the crops' 32 pixels"):
             lesson_of(disc_crops(16), other, tiny())
-    monkeypatch.setattr(lessons, "available_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("fluosr.machine.available_memory_bytes", lambda: 10_000)
     with pytest.raises(MemoryLimitError, match="lower --batch or --features"):
         learnt()
     assert bytes_needed(64, 2, tiny(batch=8)) > bytes_needed(64, 2, tiny(batch=4)) > bytes_needed(32, 2, tiny(batch=4))

@@ -94,7 +94,7 @@ def test_it_comes_near_an_image_of_the_generator_and_regularised_it_stays_likely
     assert (bound.terms["cross"] < free.terms["cross"]).all()
     again = FOUR(torch.from_numpy(bound.images).double()).numpy()  # the misfit is that of the images handed back
     np.testing.assert_allclose(np.abs(again - coarse).mean((2, 3)), bound.misfit_grey, rtol=1e-4)
-    spans = np.diff(made.levels, axis=1)[:, 0] / 2
+    spans = made.levels.spans / 2
     np.testing.assert_allclose(bound.misfit, (bound.misfit_grey / spans).mean(1))
 
 

@@ -88,7 +88,7 @@ def test_too_few_frames_give_a_picture_with_a_warning_or_say_how_many_are_needed
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_grid_larger_than_the_memory_is_refused_before_it_is_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("fluosr.methods.from_frames", "fluosr.methods.fluogan.setup"):
+    for module in ("fluosr.methods.from_frames", "fluosr.machine"):
         monkeypatch.setattr(f"{module}.available_memory_bytes", lambda: 3_000_000)
     with pytest.raises(MemoryLimitError, match=r"factor of 32 .*--factor \d+ fits|no factor fits"):
         reconstruct(name, frames_of(light_of(CROSS, background=3.0)), factor=32)

@@ -144,7 +144,7 @@ def test_memory_and_time_of_a_training_are_told_once() -> None:
 def test_a_training_larger_than_the_memory_is_refused_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluosr.methods.deep_storm.lesson.available_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("fluosr.machine.available_memory_bytes", lambda: 10_000)
     with pytest.raises(MemoryLimitError, match=r"2 filters on 2 examples of 8 x 8 .* lower --batch"):
         learnt(tmp_path)
     assert not any(tmp_path.iterdir())

@@ -302,11 +302,11 @@ def test_a_factor_that_needs_too_much_memory_is_refused_with_one_that_fits(monke
     movie = cross_movie()
     reach = 3.0 * FWHM_NM / FWHM_PER_SIGMA / PIXEL_NM
     enough = preparation.memory_needed((16, 18), 9, reach) / 0.9
-    monkeypatch.setattr(preparation, "available_memory_bytes", lambda: int(enough) + 1)
+    monkeypatch.setattr(preparation, "free_memory_bytes", lambda device: int(enough) + 1)
     with pytest.raises(MemoryLimitError, match=r"factor of 20 on 16 x 18 .*--factor 9 fits.*--crop"):
         reconstruct(movie, factor=20)
     reconstruct(movie, factor=9, iterations=5)
-    monkeypatch.setattr(preparation, "available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(preparation, "free_memory_bytes", lambda device: 1000)
     with pytest.raises(MemoryLimitError, match="no factor fits"):
         reconstruct(movie, factor=2)
 
@@ -315,7 +315,7 @@ def test_a_factor_that_needs_too_much_memory_is_refused_with_one_that_fits(monke
 def test_every_drift_group_counts_in_the_memory(psf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     check = preparation.check_groups_memory
     one = preparation.memory_needed((40, 40), 6, psf.reach_nm / PIXEL_NM) / 0.9
-    monkeypatch.setattr(preparation, "available_memory_bytes", lambda: int(1.2 * one))
+    monkeypatch.setattr(preparation, "free_memory_bytes", lambda device: int(1.2 * one))
     check((40, 40), 6, psf, PIXEL_NM, 1, "cpu")
     with pytest.raises(MemoryLimitError, match=r"drift in 200 steps on 40 x 40 pixels .*--no-drift"):
         check((40, 40), 6, psf, PIXEL_NM, 200, "cpu")

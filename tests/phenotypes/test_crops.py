@@ -1,4 +1,4 @@
-"""Crops: centred, whole, of one grey scale for all; and wells that never lie in two splits."""
+"""Crops: centred and whole; and wells that never lie in two splits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluosr.errors import UsageError
-from fluosr.phenotypes.crops import Levels, cut_crops, grey_ends, levels_of
+from fluosr.phenotypes.crops import cut_crops
 from fluosr.phenotypes.nuclei import Nuclei
 from fluosr.phenotypes.wells import split_wells
 from tests.plates import crop_set
@@ -51,31 +51,6 @@ def test_sizes_that_no_network_takes_are_refused(size: int) -> None:
 def test_a_crop_larger_than_the_field_is_refused() -> None:
     with pytest.raises(UsageError, match="128 pixels do not fit into a field of 64 x 80"):
         cut_crops(np.zeros((2, 64, 80)), nuclei_at((30, 30)), 128)
-
-
-def test_levels_map_dark_to_minus_one_and_bright_to_one_and_back() -> None:
-    levels = Levels(np.array([100.0, 7.0]), np.array([300.0, 8.0]))
-    grey = np.random.default_rng(1).uniform(0, 400, (3, 2, 4, 5)).astype(np.float32)
-    assert levels.to_network(np.stack([np.full((2, 2), 100.0), np.full((2, 2), 8.0)])).tolist() == [
-        [[-1.0, -1.0]] * 2,
-        [[1.0, 1.0]] * 2,
-    ]
-    assert levels.to_grey(levels.to_network(grey)) == pytest.approx(grey, rel=1e-4, abs=1e-3)
-
-
-def test_one_pair_of_levels_holds_for_the_brightest_field_too() -> None:
-    generator = np.random.default_rng(2)
-    fields = [generator.uniform(50, top, (1, 64, 64)) for top in (100, 100, 1000)]
-    levels = levels_of(np.array([grey_ends(field) for field in fields]), ("DNA",))
-    assert levels.dark[0] == pytest.approx(50, abs=1) and levels.bright[0] > 990
-
-
-def test_an_empty_channel_is_named() -> None:
-    ends = np.array([[[0.0, 10.0], [3.0, 3.0]]])
-    with pytest.raises(UsageError, match=r"channel 1 \(GFP\) is empty: its grey values are 3"):
-        levels_of(ends, ("DNA", "GFP"))
-    with pytest.raises(UsageError, match="channel 0 is empty"):
-        Levels(np.array([5.0]), np.array([5.0]))
 
 
 def test_a_well_in_two_splits_or_of_two_treatments_is_refused() -> None:

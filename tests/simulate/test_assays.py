@@ -126,3 +126,12 @@ def test_what_cannot_be_is_refused() -> None:
         AssayWell("golgi", replace(culture, shape=(8, 64)))
     with pytest.raises(UsageError, match="spacing_nm of cells"):
         CellCulture((64, 64), spacing_nm=10.0)
+
+
+def test_what_is_spread_over_the_cells_is_there_and_nowhere_else() -> None:
+    maps, count = well("golgi", 0.0).maps, len(well("golgi", 0.0).cells)
+    values = np.random.default_rng(0).uniform(1, 2, count)
+    spread = maps.spread(values, maps.owner)
+    assert (spread[maps.owner < 0] == 0).all() and (maps.owner < 0).any()
+    for number, value in enumerate(values):
+        assert (spread[maps.owner == number] == value).all()

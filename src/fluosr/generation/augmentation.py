@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -22,8 +23,9 @@ def augmented(images: torch.Tensor, probability: float, generator: torch.Generat
     the probability of any. Pixels beyond the border are its mirror image. There is no change of hue, saturation or
     luma, nor one that mixes channels: stains are no colours.
 
-    The first three move pixels as they are; the others interpolate bilinearly, and scaling down is not smoothed before.
-    Differs in this from the paper, which enlarges with a wavelet filter.
+    The first three move pixels as they are; the others, of which one map is made, interpolate bilinearly, and scaling
+    down is not smoothed before. Differs from the paper, which makes one map of all and enlarges with a wavelet filter:
+    what a shift by whole pixels has moved out of the picture does not come back by a fractional one.
 
     Args:
         images: (N, C, R, R), background about -1.
@@ -78,6 +80,22 @@ def warped(images: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor) -
     return nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+def composed(changes: Sequence[torch.Tensor], shifts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Changes one after another, and a shift last of all, as one warp: what :func:`warped` takes.
+
+    Each is given as a warp: the pixel at q shows what was at M q, or at q + s. What is shown after two of them is found
+    by the second, and then by the first: the first stands leftmost.
+
+    Args:
+        changes: M of each, (N, 2, 2), the first that happens first.
+        shifts: s, (N, 2).
+    """
+    matrix = changes[0]
+    for change in changes[1:]:
+        matrix = matrix @ change
+    return matrix, (matrix @ shifts[:, :, None])[:, :, 0]
+
+
 def with_gain(images: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
     """Each channel times its gain (N, C), about the background."""
     return torch.where((gains == 1.0)[:, :, None, None], images, (images - DARK) * gains[:, :, None, None] + DARK)
@@ -103,7 +121,7 @@ class _Draws:
 def _interpolated(images: torch.Tensor, draws: _Draws) -> torch.Tensor:
     rotation = 1.0 - math.sqrt(1.0 - draws.probability)
     eye = torch.eye(2, device=images.device, dtype=images.dtype)
-    matrices = eye.expand(draws.count, 2, 2)
+    changes = []
     changed = torch.zeros(draws.count, dtype=torch.bool, device=images.device)
     for change in ("scale", "rotate", "stretch", "rotate"):
         chosen = draws.happens(rotation if change == "rotate" else None)
@@ -115,13 +133,13 @@ def _interpolated(images: torch.Tensor, draws: _Draws) -> torch.Tensor:
             factors = torch.exp2(SCALE_SPREAD * draws.normal())
             other = factors if change == "scale" else 1.0 / factors
             own = torch.diag_embed(torch.stack([factors, other], 1))
-        matrices = torch.where(chosen[:, None, None], own, eye) @ matrices
+        changes.append(torch.where(chosen[:, None, None], own, eye))
         changed = changed | chosen
     chosen = draws.happens()
     shifts = torch.where(chosen[:, None], SHIFT * draws.normal(2), 0.0)
     changed = changed | chosen
     # Those that nothing happened to stay as they are, bit for bit.
-    return torch.where(changed[:, None, None, None], warped(images, matrices, shifts), images)
+    return torch.where(changed[:, None, None, None], warped(images, *composed(changes, shifts)), images)
 
 
 def _stained(images: torch.Tensor, draws: _Draws) -> torch.Tensor:

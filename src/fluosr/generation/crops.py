@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.generation.levels import checked_levels, levels_of
 from fluosr.networks.stylegan2_generator import RESOLUTIONS_PX
+from fluosr.phenotypes.levels import Levels, levels_of_crops
 
 LEAST_CROPS = 16
 
@@ -21,7 +21,7 @@ class TrainingCrops:
     Args:
         crops: (N, C, R, R) grey values.
         channels: their names.
-        levels: (C, 2) dark and bright grey value of each channel, for the whole set; measured where not given.
+        levels: dark and bright grey value of each channel, for the whole set; measured where not given.
         pixel_size_nm: where known.
 
     Raises:
@@ -31,7 +31,7 @@ class TrainingCrops:
 
     crops: np.ndarray
     channels: tuple[str, ...]
-    levels: np.ndarray
+    levels: Levels
     pixel_size_nm: float | None = None
 
     @classmethod
@@ -39,7 +39,7 @@ class TrainingCrops:
         cls,
         crops: np.ndarray,
         channels: tuple[str, ...] | None = None,
-        levels: np.ndarray | None = None,
+        levels: Levels | None = None,
         pixel_size_nm: float | None = None,
     ) -> TrainingCrops:
         """From an array, with everything checked; channels without names are numbered."""
@@ -68,10 +68,10 @@ class TrainingCrops:
                     f"channel {name!r} is empty: all its pixels are {crops[0, number, 0, 0]:.5g}. Leave it out."
                 )
         if levels is None:
-            levels = levels_of(crops, names)
-        else:
-            checked_levels(np.asarray(levels, float), names)
-        return cls(crops, names, np.asarray(levels, float), pixel_size_nm)
+            levels = levels_of_crops(crops, names)
+        elif len(levels.dark) != len(names):
+            raise UsageError(f"{len(levels.dark)} channels have levels, the crops have {len(names)}.")
+        return cls(crops, names, levels, pixel_size_nm)
 
     @property
     def resolution(self) -> int:
@@ -82,5 +82,5 @@ class TrainingCrops:
     def fingerprint(self) -> str:
         """Of pixels and levels."""
         digest = hashlib.sha256(np.ascontiguousarray(self.crops).data)
-        digest.update(np.ascontiguousarray(self.levels).data)
+        digest.update(self.levels.pairs.data)
         return digest.hexdigest()[:16]

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fluosr.errors import MemoryLimitError
 from fluosr.generation.crops import TrainingCrops
 from fluosr.generation.judging import SampleJudge, made_of
-from fluosr.generation.levels import to_range
 from fluosr.generation.model import KIND, Knowledge, TrainedGenerator
 from fluosr.generation.parameters import GeneratorTraining
+from fluosr.generation.probability import LEAKS_ABOVE
 from fluosr.generation.training import Training
-from fluosr.machine import available_memory_bytes
+from fluosr.machine import refuse_beyond_memory
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.lesson import Lesson
 from fluosr.networks.stylegan2_generator import channels_at, sides_to
@@ -39,6 +38,19 @@ class LearntGenerator:
 
     model: TrainedGenerator
     log: list[dict[str, Any]]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its user should know of it, by its log."""
+        leaky = [entry for entry in self.log if entry["augmentation"] > LEAKS_ABOVE]
+        if not leaky:
+            return []
+        highest = max(entry["augmentation"] for entry in leaky)
+        return [
+            f"the probability of augmentation rose to {highest:.2f} (above {LEAKS_ABOVE:g} from {leaky[0]['images']} "
+            "crops on): the generator may make crops that are turned, scaled or brightened as none of yours. Look at "
+            "the samples. The crops are too few for so long a training: more crops, or fewer --images."
+        ]
 
 
 def bytes_needed(resolution: int, parameters: GeneratorTraining) -> int:
@@ -67,24 +79,19 @@ def lesson_of(
             crops shown so far, at every look.
 
     Raises:
-        MemoryLimitError: said when the learning begins, where the processor computes.
+        MemoryLimitError: said when the learning begins.
         UsageError: the training diverges.
     """
     needed = bytes_needed(crops.resolution, parameters) + crops.crops.nbytes  # they are put into the network's range
 
     def learn(run: Run) -> LearntGenerator:
-        free = available_memory_bytes()
-        if run.device == "cpu" and needed > free:
-            raise MemoryLimitError(
-                f"this training takes about {needed / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free: "
-                "lower --batch or --features."
-            )
-        looks = _generator(run, "looks")
+        refuse_beyond_memory("this training", needed, run.device, "lower --batch or --features")
+        looks = run.generator("looks")
         codes = torch.randn(SHEET, parameters.latent_features, generator=looks)
-        data = to_range(crops.crops, crops.levels)
+        data = crops.levels.to_range(crops.crops)
         judge = SampleJudge(data, parameters.score_images, parameters.latent_features, looks)
         seed = run.stream_seed("steps") % 2**63
-        training = Training(torch.from_numpy(data), parameters, _generator(run, "weights"), seed, run.device)
+        training = Training(torch.from_numpy(data), parameters, run.generator("weights"), seed, run.device)
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
         begun, started = training.steps, time.perf_counter()
@@ -109,7 +116,7 @@ def lesson_of(
         known = Knowledge(
             crops.resolution,
             list(crops.channels),
-            crops.levels.tolist(),
+            crops.levels.pairs.tolist(),
             parameters.latent_features,
             parameters.mapping_depth,
             parameters.features,
@@ -135,7 +142,3 @@ def lesson_of(
         "channels": list(crops.channels),
     }
     return Lesson(KIND, facts, learn, files, record, kept)
-
-
-def _generator(run: Run, purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)

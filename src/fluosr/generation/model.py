@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import numpy as np
 import torch
 
 from fluosr.errors import FluosrError, ModelError, UsageError
-from fluosr.generation.levels import checked_levels, to_grey, to_range
 from fluosr.methods.trained_model import ModelKind, packed, read_model
 from fluosr.networks.restorer import in_channels_last
 from fluosr.networks.stylegan2_generator import StyleGAN2Generator
+from fluosr.phenotypes.levels import Levels
 
 KIND = ModelKind("generator", origin="that `fluosr train generator` writes")
 
@@ -71,9 +72,9 @@ class TrainedGenerator:
     record: dict[str, Any] | None = None
 
     @property
-    def levels(self) -> np.ndarray:
-        """(C, 2) dark and bright grey value of each channel."""
-        return np.array(self.knowledge.levels, float)
+    def levels(self) -> Levels:
+        """Dark and bright grey value of each channel."""
+        return Levels.of_pairs(np.array(self.knowledge.levels, float), self.knowledge.channels)
 
     def to_range(self, grey: torch.Tensor) -> torch.Tensor:
         """Crops (N, C, R, R) in grey values -> in the network's range.
@@ -88,11 +89,11 @@ class TrainedGenerator:
                 f"{known.resolution} x {known.resolution} pixels, got {tuple(grey.shape)}: cut the crops as those that "
                 "it learnt from."
             )
-        return to_range(grey, self.levels)
+        return self.levels.to_range(grey)
 
     def to_grey(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, C, R, R) in the network's range -> grey values."""
-        return to_grey(images, self.levels)
+        return self.levels.to_grey(images)
 
     @torch.no_grad()
     def samples(self, count: int, generator: torch.Generator, *, truncation: float = 1.0) -> torch.Tensor:
@@ -119,10 +120,7 @@ def load_generator(name: str | Path) -> TrainedGenerator:
     stored = read_model(KIND, name)
     try:
         known = Knowledge(**stored.description["knowledge"])
-        checked_levels(np.array(known.levels, float), tuple(known.channels))
-        pixel = known.pixel_size_nm
-        if not all(isinstance(channel, str) for channel in known.channels) or not (pixel is None or pixel > 0):
-            raise ValueError("its channels or pixel size cannot be")
+        _check(known)
         with torch.device("meta"):  # its shapes, before any memory is taken for them
             shapes = known.build(torch.Generator()).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, FluosrError) as error:
@@ -133,3 +131,19 @@ def load_generator(name: str | Path) -> TrainedGenerator:
     network.load_state_dict(stored.tensors)
     in_channels_last(network.eval().requires_grad_(False))
     return TrainedGenerator(network, known, stored.fingerprint, stored.description.get("training"))
+
+
+def _check(known: Knowledge) -> None:
+    """See that what was read is of the kinds that it should be.
+
+    Raises:
+        ValueError, UsageError: it is not; says what.
+    """
+    pixel, sizes = known.pixel_size_nm, ("resolution", "latent_features", "mapping_depth", "features")
+    right = {name: type(getattr(known, name)) is int for name in (*sizes, "crops", "images")}  # 32.0 and true are none
+    right["channels"] = isinstance(known.channels, list) and all(isinstance(name, str) for name in known.channels)
+    right["pixel_size_nm"] = pixel is None or (type(pixel) in (int, float) and 0 < pixel < math.inf)
+    wrong = [f"{name} cannot be {getattr(known, name)!r:.40}" for name, fits in right.items() if not fits]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    Levels.of_pairs(np.array(known.levels, float), known.channels)

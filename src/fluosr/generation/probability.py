@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+
+# Karras et al. 2020, section 2.2: up to here a generator learns to make images as they were, though its discriminator
+# sees them augmented; above, it begins to make augmented ones.
+LEAKS_ABOVE = 0.8
 
 
 @dataclass
@@ -20,6 +25,8 @@ class AdaptiveProbability:
         speed: images over which p can rise from 0 to 1.
         probability: p at first.
 
+    ``last`` is the latest r, NaN before there is one.
+
     Source:
         T. Karras et al., NeurIPS 33 (2020), section 3.1, r_t.
     """
@@ -31,7 +38,7 @@ class AdaptiveProbability:
     batches: int = 0
     images: int = 0
     signs: float = 0.0
-    last: float = 0.0
+    last: float = math.nan
 
     def see(self, logits: torch.Tensor) -> None:
         """Count what the discriminator said of a batch of augmented real images (N,); change p when it is time."""

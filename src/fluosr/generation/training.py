@@ -21,7 +21,7 @@ from fluosr.generation.losses import (
     squared_slope,
 )
 from fluosr.generation.parameters import GeneratorTraining
-from fluosr.generation.probability import AdaptiveProbability
+from fluosr.generation.probability import LEAKS_ABOVE, AdaptiveProbability
 from fluosr.networks.restorer import in_channels_last
 from fluosr.networks.resumable import Weights, named_state, part, restore_state, weights_of
 from fluosr.networks.stylegan2_discriminator import StyleGAN2Discriminator
@@ -35,7 +35,7 @@ class Training:
     """The networks, and all that is needed to go on bit for bit.
 
     A step: the generator's loss, now and then its path length regularisation on half a batch; the discriminator's loss,
-    now and then R1. R1 looks at the crops as the discriminator sees them, augmented.
+    now and then R1. R1 is the slope at the crops as the discriminator sees them, augmented, along their pixels.
 
     Args:
         crops: (N, C, R, R) in the networks' range.
@@ -120,9 +120,14 @@ class Training:
     def note(self, scores: dict[str, float]) -> dict[str, Any]:
         """Add an entry to the log: where the training stands, with these scores."""
         entry: dict[str, Any] = {"step": self.steps, "images": self.seen, **dict(sorted(self.means.items()))}
-        if self.steps:  # before, nothing of it was measured
-            entry |= {"real_sign": self.ada.last, "path_length": float(self.path_mean)}
+        # What was not measured, or not yet, is left out.
+        if not math.isnan(self.ada.last):
+            entry["real_sign"] = self.ada.last
+        if self.parameters.path_weight and self.steps:
+            entry["path_length"] = float(self.path_mean)
         entry |= {"augmentation": self.ada.probability, **scores}
+        if self.ada.probability > LEAKS_ABOVE:
+            entry["warning"] = f"augmentation above {LEAKS_ABOVE:g} leaks into what is made"
         self.log.append(entry)
         return entry
 
@@ -194,7 +199,7 @@ class Training:
     @torch.no_grad()
     def _follow(self) -> None:
         given = self.parameters
-        decay = average_decay(given.batch, self.seen, given.ema_half_life, given.ema_ramp)
+        decay = average_decay(given.batch, self.seen, given.average_half_life, given.ema_ramp)
         for kept, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
             kept.lerp_(now, 1.0 - decay)
         self.average.mean_w.copy_(self.network.mean_w)

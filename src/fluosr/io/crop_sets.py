@@ -17,7 +17,8 @@ from fluosr import __version__
 from fluosr.errors import ImageReadError, OutputError, UsageError
 from fluosr.io.channels import open_fields
 from fluosr.io.write import StrPath, make_folder, write_json, write_ome_channels, write_text
-from fluosr.phenotypes.crops import CropSet, Levels, check_wells
+from fluosr.phenotypes.crops import CropSet, check_wells
+from fluosr.phenotypes.levels import Levels
 
 TABLE, RECORD = "crops.csv", "crops.json"
 COLUMNS = ("file", "index", "well", "treatment", "split", "y_px", "x_px", "nucleus_area_px", "field")
@@ -69,7 +70,7 @@ def write_crop_set(folder: StrPath, crops: CropSet, **more: Any) -> list[Path]:
         "protein": crops.protein,
         "nucleus_diameter_px": crops.diameter_px,
         "pixel_size_nm": crops.pixel_size_nm,
-        "levels": np.stack([crops.levels.dark, crops.levels.bright], axis=1),
+        "levels": crops.levels.pairs,
         **more,
     }
     write_json(folder / RECORD, record)

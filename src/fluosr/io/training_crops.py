@@ -46,8 +46,7 @@ def _of_images(folder: Path) -> TrainingCrops:
 
 def _of_a_set(folder: Path) -> TrainingCrops:
     crops = read_crop_set(folder, "train")
-    levels = np.stack([crops.levels.dark, crops.levels.bright], axis=1)
-    return TrainingCrops.checked(crops.pixels, crops.channels, levels, crops.pixel_size_nm)
+    return TrainingCrops.checked(crops.pixels, crops.channels, crops.levels, crops.pixel_size_nm)
 
 
 def _stacked(arrays: list[np.ndarray], files: Iterable[Path]) -> np.ndarray:

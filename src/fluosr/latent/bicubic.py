@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fluosr.generation.levels import to_range
 from fluosr.latent.degradation import Degradation
 from fluosr.latent.result import CropModel, PlausibleImages, checked_coarse, with_misfit
 from fluosr.restoration.baselines import bicubic
@@ -26,5 +25,5 @@ def bicubic_images(made: CropModel, degradation: Degradation, coarse: np.ndarray
     """
     checked_coarse(made, degradation, coarse)
     channels = [bicubic(coarse[:, c], degradation.factor) for c in range(coarse.shape[1])]
-    images = to_range(torch.from_numpy(np.stack(channels, 1)), made.levels)
+    images = made.levels.to_range(torch.from_numpy(np.stack(channels, 1)))
     return with_misfit(NAME, made, degradation, coarse, images)

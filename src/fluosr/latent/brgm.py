@@ -52,8 +52,7 @@ def brgm_pixel(
     run = run or Run()
     given = parameters or build_parameters(NAME, BrgmParameters, {})
     observed = checked_coarse(made, degradation, coarse).to(made.network.mean_w)
-    drawn = torch.Generator().manual_seed(run.stream_seed("start") % 2**63)
-    likely = drawn_codes(made.network, given.fit_codes, drawn)
+    likely = drawn_codes(made.network, given.fit_codes, run.generator("start"))
     mean, spread = likely.mean(0), likely.std(0)
     together = given.weight_cosine
     if together is None:

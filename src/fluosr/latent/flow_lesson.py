@@ -51,12 +51,12 @@ def lesson_of(made: TrainedGenerator, parameters: FlowFitting) -> Lesson[LearntF
     owner = hash_of(made.network)
 
     def learn(run: Run) -> LearntFlow:
-        codes = drawn_codes(made.network.to(run.device), parameters.codes, _generator(run, "codes"))
+        codes = drawn_codes(made.network.to(run.device), parameters.codes, run.generator("codes"))
         made.network.cpu()
         n_held_out = max(1, round(parameters.held_out * len(codes)))
         held_out, learnt = codes[:n_held_out], codes[n_held_out:]
         flow = LatentFlow(
-            _generator(run, "weights"),
+            run.generator("weights"),
             made.network.latent_features,
             transforms=parameters.transforms,
             hidden=parameters.hidden,
@@ -64,7 +64,7 @@ def lesson_of(made: TrainedGenerator, parameters: FlowFitting) -> Lesson[LearntF
         flow.standardise(learnt.cpu())
         flow.to(run.device)
         adam = torch.optim.Adam(flow.parameters(), lr=parameters.learning_rate)
-        best, curve, order = weights_of(flow), [_mean_log_density(flow, held_out)], _generator(run, "order")
+        best, curve, order = weights_of(flow), [_mean_log_density(flow, held_out)], run.generator("order")
         if (kept := run.recall(STAGE)) is not None:
             best = restore_state(flow, adam, kept)
             curve = kept["curve"].tolist()
@@ -118,7 +118,3 @@ def _pass_through(
 @torch.no_grad()
 def _mean_log_density(flow: LatentFlow, codes: torch.Tensor) -> float:
     return sum(float(flow.log_prob(part).sum()) for part in codes.split(AT_ONCE)) / len(codes)
-
-
-def _generator(run: Run, purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)

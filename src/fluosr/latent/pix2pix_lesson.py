@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fluosr.errors import MemoryLimitError, UsageError
+from fluosr.errors import UsageError
 from fluosr.generation.crops import TrainingCrops
-from fluosr.generation.levels import to_range
 from fluosr.latent.degradation import Degradation
 from fluosr.latent.pix2pix_model import KIND, Pix2PixKnowledge, TrainedPix2Pix
 from fluosr.latent.pix2pix_parameters import Pix2PixTraining
 from fluosr.latent.pix2pix_training import Pix2PixRun, input_of
-from fluosr.machine import available_memory_bytes
+from fluosr.machine import refuse_beyond_memory
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.lesson import Lesson
 from fluosr.networks.patch_discriminator import PatchDiscriminator
@@ -75,7 +74,7 @@ def lesson_of(
             and the crop, and the number of pairs shown so far, at every look.
 
     Raises:
-        MemoryLimitError: said when the learning begins, where the processor computes.
+        MemoryLimitError: said when the learning begins.
         UsageError: a degradation for another resolution; the training diverges.
     """
     side, channels = crops.resolution, len(crops.channels)
@@ -83,16 +82,11 @@ def lesson_of(
     needed = bytes_needed(side, channels, parameters) + crops.crops.nbytes  # they are put into the network's range
 
     def learn(run: Run) -> LearntPix2Pix:
-        free = available_memory_bytes()
-        if run.device == "cpu" and needed > free:
-            raise MemoryLimitError(
-                f"this training takes about {needed / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free: "
-                "lower --batch or --features."
-            )
-        data = torch.from_numpy(to_range(crops.crops, crops.levels))
+        refuse_beyond_memory("this training", needed, run.device, "lower --batch or --features")
+        data = torch.from_numpy(crops.levels.to_range(crops.crops))
         seed = run.stream_seed("steps") % 2**63
-        training = Pix2PixRun(data, degradation, parameters, _generator(run, "weights"), seed, run.device)
-        picked = data[torch.randperm(len(data), generator=_generator(run, "looks"))[:SHEET]]
+        training = Pix2PixRun(data, degradation, parameters, run.generator("weights"), seed, run.device)
+        picked = data[torch.randperm(len(data), generator=run.generator("looks"))[:SHEET]]
         if (kept := run.recall(STAGE)) is not None:
             training.restore(kept)
         begun, started = training.steps, time.perf_counter()
@@ -102,7 +96,7 @@ def lesson_of(
                 if on_log is not None:
                     on_log(training.log)
                 if on_samples is not None:
-                    on_samples(_sheet(training, picked, _generator(run, "sheet noise")), training.seen)
+                    on_samples(_sheet(training, picked, run.generator("sheet noise")), training.seen)
             if training.finished:
                 break
             if training.steps % SAFE_POINT == 0:
@@ -116,7 +110,7 @@ def lesson_of(
         known = Pix2PixKnowledge(
             side,
             list(crops.channels),
-            crops.levels.tolist(),
+            crops.levels.pairs.tolist(),
             degradation.factor,
             degradation.name,
             parameters.features,
@@ -162,7 +156,3 @@ def _sheet(training: Pix2PixRun, sharp: torch.Tensor, generator: torch.Generator
     noise = [values.to(training.device) for values in training.network.noise(len(sharp), generator)]
     made = training.network(given.to(training.device), noise).cpu()
     return torch.stack([given, made, sharp], 1).flatten(0, 1).numpy()
-
-
-def _generator(run: Run, purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from fluosr.errors import FluosrError, ModelError, UsageError
-from fluosr.generation.levels import checked_levels, to_grey
 from fluosr.latent.degradation import FACTORS, Degradation
 from fluosr.methods.trained_model import ModelKind, packed, read_model
 from fluosr.networks.pix2pix_generator import Pix2PixGenerator
 from fluosr.networks.restorer import in_channels_last
+from fluosr.phenotypes.levels import Levels
 
 KIND = ModelKind("pix2pix", origin="that `fluosr train pix2pix` writes")
 
@@ -74,13 +74,13 @@ class TrainedPix2Pix:
     record: dict[str, Any] | None = None
 
     @property
-    def levels(self) -> np.ndarray:
-        """(C, 2) dark and bright grey value of each channel."""
-        return np.array(self.knowledge.levels, float)
+    def levels(self) -> Levels:
+        """Dark and bright grey value of each channel."""
+        return Levels.of_pairs(np.array(self.knowledge.levels, float), self.knowledge.channels)
 
     def to_grey(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, C, R, R) in the network's range -> grey values."""
-        return to_grey(images, self.levels)
+        return self.levels.to_grey(images)
 
     def check(self, degradation: Degradation) -> None:
         """See that coarse images come of the degradation that it was trained for.
@@ -118,7 +118,7 @@ def load_pix2pix(name: str | Path) -> TrainedPix2Pix:
     stored = read_model(KIND, name)
     try:
         known = Pix2PixKnowledge(**stored.description["knowledge"])
-        checked_levels(np.array(known.levels, float), tuple(known.channels))
+        Levels.of_pairs(np.array(known.levels, float), known.channels)
         pixel = known.pixel_size_nm
         if not all(isinstance(word, str) for word in [*known.channels, known.degradation]):
             raise ValueError("its channels or its degradation cannot be")

@@ -56,9 +56,8 @@ def pulse(
     run = run or Run()
     given = parameters or build_parameters(NAME, PulseParameters, {})
     observed = checked_coarse(made, degradation, coarse).to(made.network.mean_w)
-    drawn = torch.Generator().manual_seed(run.stream_seed("whitening") % 2**63)
-    whitened = ElementwiseGaussian.fitted(drawn_codes(made.network, given.fit_codes, drawn))
-    starts = torch.Generator().manual_seed(run.stream_seed("start") % 2**63)
+    whitened = ElementwiseGaussian.fitted(drawn_codes(made.network, given.fit_codes, run.generator("whitening")))
+    starts = run.generator("start")
     shape = (made.network.number_of_styles, made.network.latent_features)
 
     def problem(y: torch.Tensor) -> Problem:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fluosr.errors import UsageError
-from fluosr.generation.levels import to_range
 from fluosr.latent.degradation import Degradation
+from fluosr.phenotypes.levels import Levels
 
 CAUTION = "plausible, not measured"
 
@@ -40,8 +40,8 @@ class CropModel(Protocol):
         """Which crops it knows."""
 
     @property
-    def levels(self) -> np.ndarray:
-        """(C, 2) dark and bright grey value of each channel."""
+    def levels(self) -> Levels:
+        """Dark and bright grey value of each channel."""
 
     def to_grey(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, C, R, R) in the network's range -> grey values."""
@@ -130,7 +130,7 @@ def with_misfit(
     with torch.no_grad():
         grey = made.to_grey(images.detach().cpu())
         difference = torch.abs(torch.as_tensor(coarse, dtype=grey.dtype) - degradation(grey)).mean((2, 3))
-    spans = np.diff(made.levels, axis=1)[:, 0] / 2
+    spans = made.levels.spans / 2
     return PlausibleImages(
         method,
         grey.float().numpy(),
@@ -164,4 +164,4 @@ def checked_coarse(made: CropModel, degradation: Degradation, coarse: np.ndarray
                 raise UsageError(
                     f"coarse image {number}: channel {name!r} is empty, all its pixels are {channel.min():g}."
                 )
-    return torch.from_numpy(to_range(np.asarray(coarse, np.float32), made.levels))
+    return torch.from_numpy(made.levels.to_range(np.asarray(coarse, np.float32)))

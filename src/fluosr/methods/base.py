@@ -69,6 +69,12 @@ class Run:
         words = np.random.SeedSequence([self.seed, *purpose.encode()]).generate_state(1, np.uint64)
         return int(words[0])
 
+    def generator(self, purpose: str) -> torch.Generator:
+        """One stream of the processor's random numbers, for torch."""
+        import torch
+
+        return torch.Generator().manual_seed(self.stream_seed(purpose) % 2**63)
+
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell how far a stage is."""
         if self.on_progress:

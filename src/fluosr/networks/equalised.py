@@ -19,8 +19,10 @@ def leaky(features: torch.Tensor) -> torch.Tensor:
 class EqualisedLinear(nn.Module):
     """y = x (c W)' + m b, with W from N(0, 1) / m at first, c = m / sqrt(inputs).
 
-    Adam moves every stored number by about its rate: kept at one spread, all layers learn at one speed; with a
-    multiplier m below 1 a layer learns m times slower than the others.
+    Adam moves every stored number by about its rate, however large the number is. Stored with He's spread, wide
+    layers, whose weights are small, would change by a larger share of themselves than narrow ones; stored with the
+    spread 1, and brought to He's by c at each call, all change by the same share, and learn at one speed. With m below
+    1 the stored numbers are larger, and the same step is a share of them m times smaller.
 
     Args:
         generator: draws the initial weights.
@@ -42,8 +44,14 @@ class EqualisedLinear(nn.Module):
         return nn.functional.linear(features, self.weight * self.scale, self.bias * self.multiplier)
 
 
+def equalised_kernel(generator: torch.Generator, inputs: int, outputs: int, side: int) -> tuple[nn.Parameter, float]:
+    """W (outputs, inputs, k, k) from N(0, 1) to be stored, and c = 1 / sqrt(inputs k^2), which acts at every call."""
+    weight = torch.randn(outputs, inputs, side, side, generator=generator)
+    return nn.Parameter(weight), 1.0 / math.sqrt(inputs * side**2)
+
+
 class EqualisedConv2d(nn.Module):
-    """y = (c W) * x + b with W from N(0, 1) at first, c = 1 / sqrt(inputs k^2); zeros around the border.
+    """y = (c W) * x + b, W and c of :func:`equalised_kernel`; zeros around the border.
 
     Args:
         generator: draws the initial weights.
@@ -64,9 +72,9 @@ class EqualisedConv2d(nn.Module):
         down: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side, generator=generator))
+        self.weight, self.scale = equalised_kernel(generator, inputs, outputs, side)
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.scale, self.side, self.down = 1.0 / math.sqrt(inputs * side**2), side, down
+        self.side, self.down = side, down
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, inputs, Y, X) -> (N, outputs, Y, X), or half the sides."""

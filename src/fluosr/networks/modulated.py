@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
-from fluosr.networks.equalised import ACTIVATION_GAIN, SLOPE, EqualisedLinear, binomial, smoothed
+from fluosr.networks.equalised import ACTIVATION_GAIN, SLOPE, EqualisedLinear, binomial, equalised_kernel, smoothed
 
 TINY = 1e-8
 
@@ -43,9 +41,8 @@ class ModulatedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.affine = EqualisedLinear(generator, latent_features, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side, generator=generator))
-        self.scale, self.side = 1.0 / math.sqrt(inputs * side**2), side
-        self.demodulate, self.up = demodulate, up
+        self.weight, self.scale = equalised_kernel(generator, inputs, outputs, side)
+        self.side, self.demodulate, self.up = side, demodulate, up
 
     def forward(self, images: torch.Tensor, code: torch.Tensor, *, gain: float = 1.0) -> torch.Tensor:
         """(N, inputs, Y, X) and codes (N, d) -> gain times (N, outputs, Y, X), or twice the sides.

@@ -19,17 +19,22 @@ TINY = 1e-8
 def minibatch_deviation(features: torch.Tensor, group: int = GROUP) -> torch.Tensor:
     """(N, C, Y, X) -> (N, C + 1, Y, X): how much the images of a group differ, as a further channel.
 
+    One image alone does not tell that a generator makes all alike; with this a discriminator sees it, and variety pays.
+    Groups are small, so that what is learnt does not depend on the batch.
+
     The standard deviation over the group at each place, its mean over places and channels (Karras et al., ICLR 2018,
     section 3). Of g = ceil(N / group) groups, image i is in group i mod g: where the group does not divide N some have
     one image less. An image alone has deviation 0.
     """
     count = len(features)
     groups = -(-count // group)
+    # Means over groups as products with a matrix: groups of two sizes are no further axis of an array.
     group_of = torch.arange(count, device=features.device) % groups
     member = nn.functional.one_hot(group_of, groups).to(features)
     average = (member / member.sum(0)).T
     flat = features.flatten(1)
     deviations = flat - member @ (average @ flat)
+    # The root's slope at 0 is infinite, and images of a group may be equal, or an image alone.
     spread = (average @ deviations.square() + TINY).sqrt().mean(1)
     own = (member @ spread)[:, None, None, None]
     return torch.cat([features, own.expand(-1, 1, *features.shape[2:])], 1)

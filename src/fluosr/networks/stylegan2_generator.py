@@ -30,7 +30,7 @@ def sides_to(resolution: int) -> list[int]:
     Raises:
         UsageError: not one of 32, 64, 128, 256.
     """
-    if resolution not in RESOLUTIONS_PX:
+    if not isinstance(resolution, int) or resolution not in RESOLUTIONS_PX:  # 32.0 == 32, and has no bits to count
         raise UsageError(f"resolution: a generator makes images of 32, 64, 128 or 256 pixels a side, not {resolution}.")
     return [FIRST_PX * 2**power for power in range((resolution // FIRST_PX).bit_length())]
 

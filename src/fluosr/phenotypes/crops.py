@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fluosr.errors import UsageError
+from fluosr.phenotypes.levels import Levels
 from fluosr.phenotypes.nuclei import Nuclei
 
 SIZES = (32, 64, 128, 256)
 SPLITS = ("train", "test")
-DARK_PERCENT, BRIGHT_PERCENT = 0.5, 99.9  # of the pixels, for the levels
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Which grey values are the dark and the bright end of each channel: one pair for a whole set of crops.
-
-    Args:
-        dark, bright: (C,) grey values.
-
-    Raises:
-        UsageError: a channel whose bright end is not above its dark one.
-    """
-
-    dark: np.ndarray
-    bright: np.ndarray
-
-    def __post_init__(self) -> None:
-        dark, bright = (np.asarray(side, float) for side in (self.dark, self.bright))
-        if dark.shape != bright.shape or dark.ndim != 1 or not (np.isfinite(dark) & np.isfinite(bright)).all():
-            raise UsageError(f"levels are a dark and a bright grey value for each channel, got {dark} and {bright}.")
-        if not (bright > dark).all():
-            empty = ", ".join(str(channel) for channel in np.flatnonzero(bright <= dark))
-            raise UsageError(f"channel {empty} is empty: its brightest grey value is not above its darkest one.")
-        object.__setattr__(self, "dark", dark)
-        object.__setattr__(self, "bright", bright)
-
-    def to_network(self, grey: np.ndarray) -> np.ndarray:
-        """(..., C, Y, X) grey values -> float32, 2 (grey - dark) / (bright - dark) - 1."""
-        dark, bright = self._beside_pixels()
-        return np.asarray(2 * (grey - dark) / (bright - dark) - 1, np.float32)
-
-    def to_grey(self, network: np.ndarray) -> np.ndarray:
-        """The way back: (..., C, Y, X) -> grey values, float32."""
-        dark, bright = self._beside_pixels()
-        return np.asarray((np.asarray(network, np.float32) + 1) / 2 * (bright - dark) + dark, np.float32)
-
-    def _beside_pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(side.astype(np.float32)[:, None, None] for side in (self.dark, self.bright))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,30 +153,3 @@ def cut_crops(image: np.ndarray, nuclei: Nuclei, size_px: int) -> tuple[np.ndarr
     crops = [image[:, y : y + size_px, x : x + size_px] for y, x in corners[which]]
     shape = (0, len(image), size_px, size_px)
     return np.stack(crops).astype(np.float32) if crops else np.zeros(shape, np.float32), which
-
-
-def grey_ends(field: np.ndarray) -> np.ndarray:
-    """(C, Y, X) -> (C, 2): the .5 % and 99.9 % grey values of each channel."""
-    return np.array([np.percentile(channel, (DARK_PERCENT, BRIGHT_PERCENT)) for channel in field])
-
-
-def levels_of(ends: np.ndarray, channels: Sequence[str]) -> Levels:
-    """Levels from the ends of whole fields: the median of the dark ends, and the bright end of the brightest field.
-
-    One treatment may be brighter than the others, and nothing of it is to be cut off.
-
-    Args:
-        ends: (F, C, 2) of ``grey_ends``, of the fields learnt from.
-        channels: C names, for the words.
-
-    Raises:
-        UsageError: a channel that is empty in all fields.
-    """
-    dark, bright = np.median(ends[:, :, 0], axis=0), ends[:, :, 1].max(axis=0)
-    for number, name in enumerate(channels):
-        if not bright[number] > dark[number]:
-            raise UsageError(
-                f"channel {number} ({name}) is empty: its grey values are {dark[number]:g} in all wells. Leave it out, "
-                "or see whether the right file was taken."
-            )
-    return Levels(dark, bright)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.errors import AcquisitionError, UsageError
-from fluosr.phenotypes.crops import CropSet, check_size, check_wells, cut_crops, grey_ends, levels_of
+from fluosr.phenotypes.crops import CropSet, check_size, check_wells, cut_crops
+from fluosr.phenotypes.levels import grey_ends, levels_of_fields
 from fluosr.phenotypes.nuclei import USUAL_DIAMETER_NM, find_nuclei, usual_diameter
 from fluosr.phenotypes.wells import split_wells
 
@@ -154,7 +155,7 @@ def cut_plate(
         np.concatenate([areas for _, _, _, _, areas in parts]),
         plate.channels,
         plate.pixel_size_nm,
-        levels_of(np.array(ends), plate.channels),
+        levels_of_fields(np.array(ends), plate.channels),
         nuclei,
         protein,
         float(diameter_px),

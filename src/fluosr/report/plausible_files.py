@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fluosr.generation.levels import to_range
 from fluosr.io.own_files import check_folder
 from fluosr.io.write import images_to_fill, write_bytes, write_json
 from fluosr.latent.result import PlausibleImages, SeveralImages
+from fluosr.phenotypes.levels import Levels
 from fluosr.report.drawing import INK, SOFTWARE, png_of
 from fluosr.report.sample_sheet import in_colour
 
@@ -36,7 +36,7 @@ def save_search(
     found: PlausibleImages,
     samples: SeveralImages,
     channels: Sequence[str],
-    levels: np.ndarray,
+    levels: Levels,
     pixel_size_nm: float | None,
     facts: Mapping[str, Any],
 ) -> list[Path]:
@@ -48,7 +48,7 @@ def save_search(
         found: for each.
         samples: about these.
         channels: names.
-        levels: (C, 2) of the generator, for the picture.
+        levels: of the generator, for the picture.
         pixel_size_nm: of the sharp images, where known.
         facts: how they were found.
 
@@ -75,7 +75,7 @@ def save_search(
     return [folder / name for name in (RECORD, IMAGES, SPREAD, PICTURE)]
 
 
-def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: SeveralImages, levels: np.ndarray) -> bytes:
+def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: SeveralImages, levels: Levels) -> bytes:
     """PNG: of each image what was measured, what is plausible, two samples, and their spread; misfits beside them.
 
     The spread of each channel is drawn from nothing to its largest value in the image.
@@ -85,7 +85,7 @@ def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: SeveralImage
     figure = Figure(figsize=(2.1 * len(names), 2.25 * rows + 0.2), dpi=100)
     for n in range(rows):
         spread = samples.spread[n] / np.maximum(samples.spread[n].max((1, 2), keepdims=True), 1e-30)
-        shown = [to_range(image, levels) for image in (coarse[n], found.images[n], *samples.images[n, :2])]
+        shown = [levels.to_range(image) for image in (coarse[n], found.images[n], *samples.images[n, :2])]
         for column, image in enumerate([*shown, 2 * spread - 1]):
             axes = figure.add_subplot(rows, len(names), n * len(names) + column + 1)
             axes.imshow(in_colour(image[None].astype(np.float32))[0], interpolation="nearest")
@@ -97,7 +97,7 @@ def picture_of(coarse: np.ndarray, found: PlausibleImages, samples: SeveralImage
                 misfit = found.misfit[n] if column == 1 else samples.misfit[n, column - 2]
                 axes.set_xlabel(f"misfit {misfit:.3g}", color=INK, fontsize=8)
             if column == len(names) - 1:
-                share = (samples.spread[n].max((1, 2)) / np.diff(levels)[:, 0]).max()
+                share = (samples.spread[n].max((1, 2)) / levels.spans).max()
                 axes.set_xlabel(f"at most {share:.0%} of the range", color=INK, fontsize=8)
             if column == 0:
                 axes.set_ylabel(f"image {n}", color=INK, fontsize=8)

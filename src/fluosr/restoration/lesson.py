@@ -86,7 +86,7 @@ def lesson_of(
         if not looked_at:
             split = np.random.default_rng(run.stream_seed("split"))
             learnt, looked_at = split_fields(fields, parameters.validation_share, split)
-        weights, looks, steps = (_generator(run, name) for name in ("weights", "looks", "steps"))
+        weights, looks, steps = (run.generator(name) for name in ("weights", "looks", "steps"))
         network = build_restorer(parameters.network, weights, scale, options=chosen)
         if start is not None:
             network.load_state_dict(start.network.state_dict())
@@ -135,10 +135,6 @@ def _refuse_another(known: Knowledge, network: str, scale: int, options: Mapping
             f"the model to begin with is {known.network} ({has}) at scale {known.scale}: give --network "
             f"{known.network} --scale {known.scale}, and leave its other options away."
         )
-
-
-def _generator(run: Run, purpose: str) -> torch.Generator:
-    return torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)
 
 
 def _fingerprint(field: Field) -> str:

@@ -80,6 +80,10 @@ class CultureMaps:
         there = labels >= 0
         return np.bincount(labels[there], values[there], minlength=count)
 
+    def spread(self, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Each cell's own of (count,) values where the labels name it, 0 where they name none."""
+        return np.append(values, 0.0)[labels]  # -1, no cell, is the last
+
 
 @dataclass(frozen=True)
 class CellCulture(CellField):

@@ -35,15 +35,8 @@ class GolgiScattering:
     cytoplasm. Number, size and light of the stacks stay; how many spots there are, and how large, does not.
     """
 
-    @property
-    def name(self) -> str:
-        """What the assay is called by."""
-        return "golgi"
-
-    @property
-    def channels(self) -> tuple[str, str, str]:
-        """Names of the channels."""
-        return "DNA", "Golgi", "tubulin"
+    name = "golgi"
+    channels = ("DNA", "Golgi", "tubulin")
 
     def light(
         self,
@@ -76,10 +69,10 @@ class GolgiScattering:
         balls = Balls(np.concatenate(centres), np.concatenate(radii), np.concatenate(bright))
         fine_nm = float(maps.y_nm[1] - maps.y_nm[0])
         golgi = _rendered(balls, maps, fine_nm)
-        diffuse = np.append(amount, 0.0)[maps.owner] * maps.cytoplasm
+        diffuse = maps.spread(amount, maps.owner) * maps.cytoplasm
         microtubules = streaks(culture.texture({300.0: 1.0}, generator), maps, cells, 9.0, radial=True)
-        stain = np.append(generator.lognormal(0, 0.2, count), 0.0)[maps.owner]
-        whole = np.append(1 - 0.9 * strengths, 0.0)[maps.owner]  # of the microtubules, while the drug works
+        stain = maps.spread(generator.lognormal(0, 0.2, count), maps.owner)
+        whole = maps.spread(1 - 0.9 * strengths, maps.owner)  # of the microtubules, while the drug works
         tubulin = stain * maps.cytoplasm * (0.75 + 0.45 * whole * (np.exp(0.8 * microtubules - 0.32) - 1))
         spots, areas = _connected(balls, np.concatenate(members), count)
         truth = {"spots": spots, "mean_spot_area_um2": areas}

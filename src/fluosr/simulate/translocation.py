@@ -27,15 +27,8 @@ class Translocation:
     and as much protein as before: what enters the nucleus leaves the cytoplasm.
     """
 
-    @property
-    def name(self) -> str:
-        """What the assay is called by."""
-        return "translocation"
-
-    @property
-    def channels(self) -> tuple[str, str, str]:
-        """Names of the channels."""
-        return "DNA", "protein", "actin"
+    name = "translocation"
+    channels = ("DNA", "protein", "actin")
 
     def light(
         self,
@@ -67,10 +60,10 @@ class Translocation:
         inside, outside = maps.sums(nuclear, maps.nucleus, count), maps.sums(cytoplasm, maps.owner, count)
         # The same amount, spread over both rooms by the ratio.
         dilute = amount * (0.5 * inside + outside) / np.maximum(ratio * inside + outside, 1e-9)
-        of_cytoplasm = np.append(dilute, 0.0)[maps.owner]
-        of_nucleus = np.append(dilute * ratio, 0.0)[maps.nucleus]
+        of_cytoplasm = maps.spread(dilute, maps.owner)
+        of_nucleus = maps.spread(dilute * ratio, maps.nucleus)
         protein = of_cytoplasm * cytoplasm + of_nucleus * nuclear
-        stain = np.append(generator.lognormal(0, 0.2, count), 0.0)[maps.owner]
+        stain = maps.spread(generator.lognormal(0, 0.2, count), maps.owner)
         cortex = np.exp(-(((1 - maps.remoteness) / 0.06 - 1) ** 2))
         actin = stain * (maps.cytoplasm * (0.55 + 0.5 * np.exp(0.7 * fibres - 0.25)) + 0.35 * cortex)
         truth = {

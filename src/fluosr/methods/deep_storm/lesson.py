@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from fluosr.errors import MemoryLimitError
-from fluosr.machine import available_memory_bytes
+from fluosr.machine import refuse_beyond_memory
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.deep_storm.examples import Instrument, draw_examples
 from fluosr.methods.deep_storm.model import KIND, TrainedDeepStorm
@@ -45,7 +44,7 @@ def lesson_of(
     Raises:
         UsageError: an instrument that cannot be.
         OpticsError: a PSF that does not fit the pixel or the examples.
-        MemoryLimitError: said when the learning begins, where the processor computes.
+        MemoryLimitError: said when the learning begins.
     """
     instrument = Instrument(
         pixel_size_nm,
@@ -64,13 +63,11 @@ def lesson_of(
     needed = bytes_needed(factor, schedule)
 
     def learn(run: Run) -> LearntDeepStorm:
-        free = available_memory_bytes()
-        if run.device == "cpu" and needed > free:
-            raise MemoryLimitError(
-                f"training with {schedule.filters} filters on {schedule.batch} examples of {schedule.side_px} x "
-                f"{schedule.side_px} pixels at factor {factor} takes about {needed / 2**30:.4g} GiB of memory, and "
-                f"{free / 2**30:.4g} GiB are free: lower --batch, --side-px, --factor or --filters."
-            )
+        what = (
+            f"training with {schedule.filters} filters on {schedule.batch} examples of {schedule.side_px} x "
+            f"{schedule.side_px} pixels at factor {factor}"
+        )
+        refuse_beyond_memory(what, needed, run.device, "lower --batch, --side-px, --factor or --filters")
         seed = run.stream_seed("deep-storm") % 2**63
         training = Training(partial(draw_examples, instrument), factor, schedule, seed, run.device)
         if (kept := run.recall(STAGE)) is not None:

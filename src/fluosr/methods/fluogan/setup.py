@@ -12,7 +12,7 @@ import torch
 from fluosr.acquisition import Acquisition
 from fluosr.corrections.pattern import fixed_pattern
 from fluosr.errors import AcquisitionError, MemoryLimitError, OpticsError
-from fluosr.machine import available_memory_bytes
+from fluosr.machine import free_memory_bytes
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.fluogan.parameters import FluoganParameters
 from fluosr.optics.background import KNOTS_PER_FWHM, BackgroundBasis
@@ -369,7 +369,7 @@ def check_memory(field_shape: tuple[int, int], factor: int, reach_px: float, *, 
     Raises:
         MemoryLimitError: more than nine tenths of what is free would be needed; names the largest factor that fits.
     """
-    available = _available_memory(device)
+    available = free_memory_bytes(device)
     needed = memory_needed(field_shape, max(factor, least), reach_px)
     if needed <= 0.9 * available:
         return
@@ -395,7 +395,7 @@ def check_groups_memory(
     y, x = field_shape
     ny, nx = ((n + margin) * factor for n in field_shape)
     one = 8 * (y * ny + x * nx) if isinstance(psf, GaussianPSF) else 4 * ny * nx
-    available = _available_memory(device)
+    available = free_memory_bytes(device)
     needed = memory_needed(field_shape, factor, psf.reach_nm / pixel_nm, n_groups * one)
     if n_groups > 1 and needed > 0.9 * available:
         raise MemoryLimitError(
@@ -403,12 +403,6 @@ def check_groups_memory(
             f"{needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free: choose a smaller --factor or --crop, "
             "fewer --frames, or --no-drift."
         )
-
-
-def _available_memory(device: str) -> int:
-    if str(device).startswith("cpu"):
-        return available_memory_bytes()
-    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 2**62
 
 
 def estimate(setup: Setup, iterations: int) -> Estimate:
