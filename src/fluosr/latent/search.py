@@ -105,8 +105,7 @@ def search(
 
 def start_of(made: TrainedGenerator, count: int, run: Run) -> tuple[torch.Tensor, float]:
     """The mean (d,) of ``count`` codes, and the root mean square of their spread about it."""
-    generator = torch.Generator().manual_seed(run.stream_seed("start") % 2**63)
-    codes = drawn_codes(made.network, count, generator)
+    codes = drawn_codes(made.network, count, run.generator("start"))
     mean = codes.mean(0)
     return mean, float((codes - mean).square().mean().sqrt())
 

@@ -91,9 +91,7 @@ def draw_plausible(
         raise UsageError(f"{found.method} found no codes for these {len(observed)} images: search for them first.")
     shape, n = found.codes.shape[1:], given.samples_a_step
     begin = torch.from_numpy(found.codes).to(observed)
-    streams = [
-        torch.Generator().manual_seed(run.stream_seed(f"image {number}") % 2**63) for number in range(len(observed))
-    ]
+    streams = [run.generator(f"image {number}") for number in range(len(observed))]
     sigma_alone = given.prior_scale / (n + given.prior_shape + 1)  # where it would end without data
     numbers = torch.arange(len(observed)).split(given.batch)
     batches = iter(numbers)
