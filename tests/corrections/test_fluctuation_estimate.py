@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import correlate, zoom
+from scipy.ndimage import correlate, gaussian_filter, zoom
 
 from fluosr.acquisition import Acquisition, ArrayFrames
 from fluosr.camera import Camera
@@ -66,6 +66,16 @@ def test_the_memory_of_blinking_molecules_and_their_fano_factor():
     assert sum(e.memory_frames.holds(memory) for e in found) >= 6
     assert sum(e.fano_factor.holds(30.0) for e in found) >= 6
     assert found[0].memory_s.value == pytest.approx(0.01 * found[0].memory_frames.value)
+
+
+@pytest.mark.parametrize("emitters", [BLINKING, CompoundPoissonEmitters(30.0)], ids=["blinking", "bursts"])
+@pytest.mark.parametrize("n_frames", [60, 120, 200])
+def test_short_movies_know_less_and_not_something_else(emitters, n_frames):
+    found = estimates(emitters, 6, n_frames=n_frames, peak_photons=60.0)
+    assert sum(e.fano_factor.holds(30.0) for e in found) >= 5
+    assert np.median([e.fano_factor.high for e in found]) < 60.0
+    unseen = [e for e in found if e.memory_frames is None]
+    assert all("none seen, below" in " ".join(e.words(4.0)) for e in unseen)
 
 
 def test_slow_blinking_is_not_taken_for_weak_blinking():
@@ -183,6 +193,47 @@ def test_no_gain_is_suggested_where_neighbours_share_all_noise():
     smooth = np.stack([zoom(frame, 3, order=1) for frame in frames.astype(np.float32)])
     (warning,) = estimate_fluctuations(acquired(movie, smooth)).warnings(4.0)
     assert "interpolated" in warning and "--gain" not in warning
+
+
+def test_fluctuations_are_not_lost_in_a_gain_that_may_be_nil():
+    movie = film(CompoundPoissonEmitters(30.0), 1, n_frames=200)
+    smooth = gaussian_filter(np.stack(list(movie.frames())).astype(np.float32), (0, 0.7, 0.7))
+    found = estimate_fluctuations(acquired(movie, smooth))
+    assert found.gain_ratio.value > 0 > found.gain_ratio.low
+    assert not found.carries_nothing and found.fano_factor.value == pytest.approx(30.0, rel=0.2)
+    (warning,) = found.warnings(4.0)
+    assert warning == found.gain_warning(4.0) and "no gain explains them" in warning
+
+
+def test_noise_beyond_that_of_photons_is_said_and_halves_no_kappa():
+    movie = film(CompoundPoissonEmitters(30.0), 3)
+    photons = np.stack(list(movie.frames())) / 4.0
+    # An EM register: each electron gives a random number of them, of variance 1 about 1.
+    multiplied = np.random.default_rng(0).gamma(np.maximum(photons - 25.0, 0.0) + 1e-9, 1.0) + 25.0
+    found = estimate_fluctuations(acquired(movie, (4.0 * multiplied).astype(np.float32)))
+    assert found.gain_ratio.value == pytest.approx(2.0, rel=0.1)
+    assert found.fano_factor.value == pytest.approx(30.0, rel=0.15) and found.divided_by == 1.0
+    (warning,) = found.warnings(4.0)
+    assert "EM" in warning and float(warning.split("the gain is ")[1].split(",")[0]) == pytest.approx(8.0, rel=0.1)
+
+
+def test_light_in_one_stretch_of_the_movie_is_refused():
+    movie = film(CompoundPoissonEmitters(30.0), n_frames=60)
+    frames = np.full((60, 36, 36), 100.0, np.float32)
+    frames[7] = next(iter(movie.frames()))
+    with pytest.raises(AcquisitionError, match="in one stretch of 12 frames"):
+        estimate_fluctuations(acquired(movie, frames))
+
+
+def test_scattered_bad_pixels_do_not_pull_kappa_down_nor_the_gain_up():
+    shifts = []
+    for seed in range(4):
+        movie = acquired(film(CompoundPoissonEmitters(30.0), seed, n_frames=200))
+        used = np.random.default_rng(seed).uniform(size=(36, 36)) > 0.03
+        whole, holed = (estimate_fluctuations(movie, used=mask) for mask in (np.ones_like(used), used))
+        shifts.append((holed.fano_factor.value / whole.fano_factor.value, holed.gain_ratio.value))
+    kappa, gain = np.mean(shifts, 0)
+    assert kappa == pytest.approx(1.0, abs=0.03) and gain == pytest.approx(1.0, abs=0.02)
 
 
 def test_light_that_is_gone_leaves_the_bleaching_time_unknown():

@@ -13,15 +13,18 @@ from scipy.ndimage import gaussian_filter
 import fluosr
 from fluosr.acquisition import Acquisition, ArrayFrames
 from fluosr.camera import Camera
+from fluosr.corrections.fluctuation_estimate import FluctuationEstimate
+from fluosr.corrections.intervals import Interval
 from fluosr.emitters import CompoundPoissonEmitters, Emitters, SteadyEmitters
 from fluosr.errors import AcquisitionError, ReconstructionInterrupted, UsageError
 from fluosr.io.movie import open_movie
 from fluosr.methods.base import Run
-from fluosr.methods.covariance import regularisation
+from fluosr.methods.covariance import fall_back, regularisation
 from fluosr.methods.covariance.fall_back import covariance_gain
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
 from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import PatchMoments
+from fluosr.methods.covariance.parameters import CovarianceParameters
 from fluosr.methods.covariance.patches import Patches
 from fluosr.methods.held_out import sparsest_as_good_as_best
 from fluosr.optics.psf import AiryPSF, GaussianPSF, PointSpreadFunction
@@ -189,6 +192,56 @@ def test_a_movie_that_blinks_is_not_handed_over_to_the_mean() -> None:
     assert "minus log-likelihood" in next(iter(made.history))
 
 
+def test_a_fit_that_goes_ahead_knows_of_memory_and_of_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = FluctuationEstimate(
+        fano_factor=Interval(1.0, -1.0, 3.0),
+        memory_frames=Interval(3.0, 2.0, 4.0),
+        longest_memory_frames=0.0,
+        bleaching_frames=Interval(np.inf, 900.0, np.inf),
+        gain_ratio=Interval(0.5, 0.4, 0.6),
+        frame_interval_s=None,
+        n_frames=100,
+    )
+    monkeypatch.setattr(fall_back, "estimate_fluctuations", lambda acquisition: still)
+    lines = film((0.0,), CompoundPoissonEmitters(100.0), n_frames=50)
+    for given, nothing in (({}, True), ({"fano": 1e-3}, True), ({"fano": 100.0}, False)):
+        found = fall_back.look_at(lines, CovarianceParameters.model_validate(given), Run())
+        assert (found.nothing is not None) == nothing
+        assert found.memory_frames == 3.0 and found.doubts == (still.gain_warning(1.0),)
+
+
+def test_options_of_a_fit_that_is_not_made_are_named_and_not_recorded() -> None:
+    given = {"factor": 2, "fano": 1e-3, "sparsity": 3.0, "grain_nm": 150.0, "tolerance": 0.5, "halves": False}
+    made = fluosr.reconstruct(film((0.0,), CompoundPoissonEmitters(100.0), n_frames=60), "covariance", **given)
+    first, second, *_ = made.warnings
+    assert "given as 0.001" in first and "carries nothing" in first
+    assert "--grain-nm, --sparsity, --tolerance had no effect" in second
+    assert not any("follows the covariance" in warning for warning in made.warnings)
+    assert "tolerance" not in made.parameters and made.parameters["sparsity"] != 3.0
+    assert made.parameters["fano"] == 1e-3
+
+
+def test_kappa_is_the_emitters_and_the_misfit_one_where_bleaching_was_made_up_for() -> None:
+    made = []
+    for bleaching_time_s in (None, 4.0 / np.log(10.0)):  # to a tenth over 400 frames
+        movie = SimulatedMovie(
+            Lines((-200.0, 200.0), (16, 16)),
+            factor=FACTOR,
+            psf=GaussianPSF(324.0),
+            n_frames=400,
+            peak_photons=20.0,
+            bleaching_time_s=bleaching_time_s,
+            camera=Camera(1.0, 0.0, 0.5),
+            emitters=CompoundPoissonEmitters(30.0),
+        )
+        frames = ArrayFrames(np.stack(list(movie.frames())))
+        acquisition = Acquisition(frames, 100.0, movie.psf, movie.camera)
+        made.append(fluosr.reconstruct(acquisition, "covariance", **GIVEN | {"bleaching": True, "sparsity": 0.5}))
+    even, bleached = ({name: one.choices[name]["value"] for name in ("fano", "covariance_misfit")} for one in made)
+    assert bleached["fano"] == pytest.approx(30.0, rel=0.15) == even["fano"]
+    assert bleached["covariance_misfit"] == pytest.approx(even["covariance_misfit"], rel=0.08)
+
+
 def test_a_stop_while_the_movie_is_looked_at_leaves_nothing_behind() -> None:
     run = Run(on_progress=lambda stage, done, total: setattr(run, "stop_requested", True))
     with pytest.raises(ReconstructionInterrupted, match="no image yet"):
@@ -203,7 +256,8 @@ def test_too_few_frames_say_how_many_are_needed() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"fano": -1.0}, "fano.*greater than 0"),
+        ({"fano": -1.0}, "fano.*greater than or equal to 0.000001"),
+        ({"fano": 1e10}, "fano.*less than or equal to 1000000"),
         ({"fano": 0.0}, "fano"),
         ({"sparsity": -1.0}, "sparsity"),
         ({"grain_nm": -5.0}, "grain_nm"),
@@ -304,11 +358,11 @@ def test_noise_gets_the_strongest_pull_and_structure_with_much_data_a_weaker_one
     assert weaker < strongest
 
 
-def test_patches_with_most_light_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patches_whose_mean_frame_varies_most_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     patches = Patches(Grid((40, 40), 1, 1), GaussianPSF(150.0), 100.0)
     mean = torch.ones(40, 40, dtype=torch.float64)
     mean[30:36:2, 30:36] = 9.0
-    members = regularisation._brightest(patches, mean)
+    members = regularisation._most_varied(patches, mean)
     assert len(members) == regularisation.ASKED
     assert max(patches.corners[k] for k in members) == max(patches.corners)
     assert sparsest_as_good_as_best([torch.ones(4), torch.zeros(4)]) == 1

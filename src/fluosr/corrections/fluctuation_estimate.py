@@ -31,6 +31,7 @@ MOST_FRAMES = 2000
 AT_THE_END = 0.98  # of the longest memory that is looked for, from which on it may be any longer
 RESOLVED = 1 / 3  # of the longest memory that is looked for: shorter ones are told from it
 LEAST = 1e-9  # of what is positive
+EXCESS = 1.2  # times the variance of photons, that pixels surely have, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class FluctuationEstimate:
         gain_ratio: true gain over the one that the movie was opened with.
         frame_interval_s: seconds; None where not known.
         n_frames: frames looked at.
+        divided_by: gain ratio by which the Fano factor was divided to be in true photons; 1 where the gain is believed.
     """
 
     fano_factor: Interval
@@ -56,6 +58,12 @@ class FluctuationEstimate:
     gain_ratio: Interval
     frame_interval_s: float | None
     n_frames: int
+    divided_by: float = 1.0
+
+    @property
+    def fano_factor_as_opened(self) -> Interval:
+        """kappa in photons of the gain that the movie was opened with."""
+        return self.fano_factor.scaled(self.divided_by)
 
     @property
     def carries_nothing(self) -> bool:
@@ -93,8 +101,9 @@ class FluctuationEstimate:
                 "time is shorter, and where molecules are off for much longer than on it is the on time"
             )
         elif not self.carries_nothing:
-            bound = f", below {self.longest_memory_frames * scale:.2g} {unit}" if self.longest_memory_frames > 0 else ""
-            lines.append(f"memory of blinking: none seen{bound}; frames vary independently")
+            longest = self.longest_memory_frames * scale
+            told = f"none seen, below {longest:.2g} {unit}" if longest > 0 else "none; frames vary independently"
+            lines.append(f"memory of blinking: {told}")
         bleaching = self.bleaching_frames.scaled(scale)
         if math.isinf(bleaching.low):
             lines.append("bleaching time: none; the light does not fall")
@@ -107,24 +116,40 @@ class FluctuationEstimate:
         lines.append(f"gain from the noise that pixels do not share: {self.gain_ratio.scaled(gain_adu_per_e)} ADU / e")
         return lines
 
+    def gain_warning(self, gain_adu_per_e: float) -> str | None:
+        """What speaks against the gain, in plain words; None where nothing does.
+
+        Args:
+            gain_adu_per_e: the gain that the movie was opened with.
+        """
+        suggested = self.gain_ratio.scaled(gain_adu_per_e)
+        if self.gain_ratio.low > EXCESS:
+            return (
+                f"Pixels vary {self.gain_ratio.value:.3g} times ({self.gain_ratio.ends()}) as much as their photons "
+                f"make them at a gain of {gain_adu_per_e:.4g} ADU per electron: the gain is {suggested.value:.4g}, or "
+                "the camera multiplies electrons (EM), or its read noise is larger than stated. The Fano factor is in "
+                "photons of the gain stated."
+            )
+        if not self.gain_is_wrong:
+            return None
+        if suggested.low > 0:
+            words = f"{suggested.value:.4g} ({suggested.ends()})"
+            return gain_doubted(self.gain_ratio.value, "the shot noise", gain_adu_per_e, words)
+        return (
+            "The frames vary less than their photons must: of the noise that pixels do not share nothing is sure. "
+            "They were interpolated, averaged or denoised, the PSF is wider than stated, or the offset or read "
+            "noise is wrong; no gain explains them, and the Fano factor is not to be trusted. Give the movie as "
+            "the camera took it, and its --fwhm."
+        )
+
     def warnings(self, gain_adu_per_e: float) -> list[str]:
         """What is wrong, in plain words.
 
         Args:
             gain_adu_per_e: the gain that the movie was opened with.
         """
-        found = []
-        suggested = self.gain_ratio.scaled(gain_adu_per_e)
-        if self.gain_is_wrong and suggested.low > 0:
-            words = f"{suggested.value:.4g} ({suggested.ends()})"
-            found.append(gain_doubted(self.gain_ratio.value, "the shot noise", gain_adu_per_e, words))
-        elif self.gain_is_wrong:
-            found.append(
-                "The frames vary less than their photons must: of the noise that pixels do not share nothing is sure. "
-                "They were interpolated, averaged or denoised, the PSF is wider than stated, or the offset or read "
-                "noise is wrong; no gain explains them, and the Fano factor is not to be trusted. Give the movie as "
-                "the camera took it, and its --fwhm."
-            )
+        doubt = self.gain_warning(gain_adu_per_e)
+        found = [] if doubt is None else [doubt]
         if self.memory_frames is not None and math.isinf(self.memory_frames.high):
             found.append(
                 f"Molecules blink so slowly (over {self.memory_frames.low:.3g} frames or more) that a movie of "
@@ -156,17 +181,19 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
     """Fano factor, memory, bleaching time and gain of a movie.
 
     Bleaching and drift are slow, and are taken off each pixel as a parabola in each window of time; lamps that flicker
-    and backgrounds that do not fluctuate are allowed for. What is
-    wrong is said by :meth:`FluctuationEstimate.warnings`. WRONG where
-    neighbours share noise: frames that were interpolated, compressed or denoised, and cells that move by themselves.
+    and backgrounds that do not fluctuate are allowed for. What is wrong is said by
+    :meth:`FluctuationEstimate.warnings`.
+
+    WRONG where neighbours share noise: frames that were interpolated, compressed or denoised, and cells that move by
+    themselves.
 
     Args:
         acquisition: the movie; of large ones the brightest part of the field and the first frames are read.
         used: (Y, X) bool, pixels to trust; by default all but hot, dead and saturated ones.
 
     Raises:
-        AcquisitionError: too few frames, frames that are all identical, no usable pixel, or no contrast that
-            fluctuations could be compared with.
+        AcquisitionError: too few frames, frames that are all identical, no usable pixel, light in one stretch of the
+            movie only, or no contrast that fluctuations could be compared with.
 
     Source:
         Cov(y_p, y_q) = kappa sum_i A_pi A_qi x_i of the forward model (:mod:`fluosr.forward`).
@@ -188,7 +215,12 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
         raise AcquisitionError(
             f"{acquisition.name}: the mean frame shows no contrast, so that fluctuations cannot be compared with light."
         )
-    memory = _memory_is_seen(sums)
+    if min((side.sum() - side).min() for side in (sums.light, sums.shot)) <= 0:
+        raise AcquisitionError(
+            f"{acquisition.name}: nearly all of the light is in one stretch of {window.n_frames} frames; fluctuations "
+            "are told from several. Leave the dark frames out (--frames)."
+        )
+    memory = _memory_is_seen(sums, window)
     fano = _fano(sums, window, memory)
     if memory and not fano.low > 0:
         # Slow blinking tells kappa over the memory, and each by itself within a factor: an interval of the logarithm.
@@ -197,27 +229,42 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
         memory = alone.low > 0
         fano = _of_logarithm(lambda chosen: _kappa(sums, window, chosen, True)[0], len(found)) if memory else alone
     gain = jackknife(lambda chosen: _gain_ratio(sums, window, chosen, memory), len(found))
-    if not gain.holds(1.0) and gain.value > 0:
-        # In true photons. A gain that may be right is believed: what it is measured with would only add noise.
-        fano = jackknife(
-            lambda chosen: _kappa(sums, window, chosen, memory)[0] / _gain_ratio(sums, window, chosen, memory),
-            len(found),
-        )
+    # In true photons. A gain that may be right is believed: what it is measured with would only add noise. One that may
+    # be nil is no gain at all, and to divide by it would make a movie that plainly fluctuates seem still.
+    # Pixels that vary more than their photons do so for many reasons, such as the excess noise of an EM register.
+    divided = gain.low > 0 and gain.high < 1.0
+
+    def in_photons(kappa: float, chosen: np.ndarray) -> float:
+        return kappa / _gain_ratio(sums, window, chosen, memory) if divided else kappa
+
+    if divided:
+        interval = _of_logarithm if fano.low > 0 else jackknife
+        fano = interval(lambda chosen: in_photons(_kappa(sums, window, chosen, memory)[0], chosen), len(found))
     remembered = _memory(sums, window) if memory else None
     if remembered is not None and remembered.value > AT_THE_END / window.slowest:
         # Between this memory and a third of it windows show the same but for the scale: kappa over the memory.
         least = RESOLVED / window.slowest
-        lowest = jackknife(lambda chosen: _kappa_of_rate(sums, window, chosen, 1.0 / least), len(found))
+        lowest = jackknife(
+            lambda chosen: in_photons(_kappa_of_rate(sums, window, chosen, 1.0 / least), chosen), len(found)
+        )
         remembered = Interval(remembered.value, min(remembered.low, least), math.inf)
         fano = Interval(fano.value, min(fano.low, lowest.low), math.inf)
+    longest = 0.0 if memory else _longest_memory(sums, window)
+    if longest > 0 and fano.low > 0:
+        # A memory that is not seen may be there all the same, and kappa is the larger, the longer it is.
+        most = jackknife(
+            lambda chosen: in_photons(_kappa_of_rate(sums, window, chosen, 1.0 / longest), chosen), len(found)
+        )
+        fano = Interval(fano.value, fano.low, max(fano.high, most.high))
     return FluctuationEstimate(
         fano,
         remembered,
-        0.0 if memory else _longest_memory(sums, window),
+        longest,
         _bleaching(sums.trace, window.n_frames),
         gain,
         acquisition.frame_interval_s,
         n_frames,
+        gain.value if divided else 1.0,
     )
 
 
@@ -281,9 +328,11 @@ def _gain_ratio(sums: Balance, window: Window, chosen: np.ndarray, memory: bool)
     return (float(sums.own[chosen].sum()) - fluctuating) / (window.degrees * float(sums.shot[chosen].sum()))
 
 
-def _memory_is_seen(sums: Balance) -> bool:
+def _memory_is_seen(sums: Balance, window: Window) -> bool:
     """Whether neighbours share something from one frame to the next few, beyond chance."""
-    later = sums.shared[:, 1 : 1 + MEMORY_LAGS].sum(1)
+    none, lags = window.expected(math.inf), slice(1, 1 + MEMORY_LAGS)
+    # What the window's trend leaves at these lags is below 0 without any memory, by much where windows are short.
+    later = sums.shared[:, lags].sum(1) - sums.shared[:, 0] * none[lags].sum() / none[0]
     return bool(later.mean() > student(len(later) - 1) * later.std(ddof=1) / math.sqrt(len(later)) > 0)
 
 

@@ -78,6 +78,12 @@ class CorrectedMovie:
         read_variance = self.acquisition.camera.read_variance
         return np.clip(expected, 0.0, None) * float(scale.mean()) + read_variance * float((scale**2).mean())
 
+    @property
+    def unevenness(self) -> float:
+        """mean(s^2) / mean(s)^2 of the factors by which frames are scaled: 1 where all are alike."""
+        scale = self.scale[self.members]
+        return float((scale**2).mean() / scale.mean() ** 2)
+
     def part(self, which: int, run_length: int = 1) -> CorrectedMovie:
         """One of two halves that share no frame.
 

@@ -37,6 +37,7 @@ WIDE = 2.0  # times the FWHM: structure as wide as that is not compared
 BORDER = 0.64  # times the FWHM, along the border, in which the mean frame does not count
 DIM = 0.05  # share of the pixels that the background is taken from
 FLICKER = 1.2  # times what emitters could make the field's sum vary, before a lamp is blamed
+LEAST_INSIDE = 0.2  # of the good pixels, that two rings around bad ones may leave
 DAMPING = 1e-4  # of the largest power, by which weights are kept from frequencies that the PSF does not pass
 
 
@@ -137,7 +138,7 @@ def pair_up(acquisition: Acquisition, used: np.ndarray | None = None) -> Pairs:
         acquisition: the movie.
         used: (Y, X) bool, pixels to trust; all by default.
     """
-    from scipy.ndimage import binary_erosion, gaussian_filter
+    from scipy.ndimage import gaussian_filter
 
     t = acquisition.n_frames
     numbers = np.unique(np.linspace(0, t - 1, min(t, SAMPLED_FRAMES)).round().astype(int))
@@ -147,7 +148,7 @@ def pair_up(acquisition: Acquisition, used: np.ndarray | None = None) -> Pairs:
     border = min(int(np.ceil(BORDER * fwhm_px)), (min(mean.shape) - 1) // 4)
     inner = np.zeros_like(good)
     inner[border : mean.shape[0] - border, border : mean.shape[1] - border] = True
-    inner &= binary_erosion(good, border_value=1)
+    inner &= _well_inside(good)
     # What is wider than the PSF may be a background that does not fluctuate.
     share = gaussian_filter(inner.astype(float), WIDE * fwhm_px, mode="constant")
     level = gaussian_filter(np.where(inner, mean, 0.0), WIDE * fwhm_px, mode="constant") / np.maximum(share, 1e-9)
@@ -160,6 +161,19 @@ def pair_up(acquisition: Acquisition, used: np.ndarray | None = None) -> Pairs:
     weight, own_weight = (_weight(contrast, seen, k) * good for k in (kernel, alone))
     own_weight[good] -= own_weight[good].mean() if good.any() else 0.0
     return Pairs(kernel, float((seen**2).sum((1, 2)).mean()), weight, own_weight, contrast, good)
+
+
+def _well_inside(good: np.ndarray) -> np.ndarray:
+    """(Y, X) bool: pixels whose neighbours are good, the neighbours' neighbours too where enough such are left.
+
+    The weights are found as if no pixel were missing. Near a bad one pairs lack that the light there is compared with,
+    and kappa would come out low.
+    """
+    from scipy.ndimage import binary_erosion
+
+    rings = np.ones((3, 3), bool)
+    far, near = (binary_erosion(good, rings, iterations=n, border_value=1) for n in (2, 1))
+    return far if far.sum() > LEAST_INSIDE * good.sum() else near
 
 
 def window_products(acquisition: Acquisition, pairs: Pairs, window: Window) -> Iterator[WindowProducts]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LEAST_GAIN = 0.05  # of the mean's information, under which the covariance is not worth its noise
 DISAGREE = 1.5  # beyond the ends of the interval
 READING = "looking at the fluctuations"
+OF_THE_COVARIANCE = {"sparsity", "grain_nm", "iterations", "tolerance"}  # parameters of a fit that is not made
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,18 @@ def look_at(acquisition: Acquisition, parameters: CovarianceParameters, run: Run
         estimate = estimate_fluctuations(acquisition)
     except AcquisitionError as reason:
         return Fluctuations(None, f"How the emitters fluctuate is not known: {reason}")
-    kappa = estimate.fano_factor
-    doubts = tuple(estimate.warnings(acquisition.camera.gain_adu_per_e)) if estimate.gain_is_wrong else ()
+    kappa = estimate.fano_factor_as_opened  # in the photons that the method sees
+    doubt = estimate.gain_warning(acquisition.camera.gain_adu_per_e)
+    memory = None if estimate.memory_frames is None else estimate.memory_frames.value
+    found = Fluctuations(kappa, None, () if doubt is None else (doubt,), memory)
     if not kappa.low > 0 and parameters.fano is None:
-        return Fluctuations(kappa, f"The Fano factor of the emitters may be 0: {kappa}.")
+        return replace(found, nothing=f"The Fano factor of the emitters may be 0: {kappa}.")
     gain = covariance_gain(acquisition, statistics.mean, statistics.variance, parameters.fano or kappa.value)
     if gain < LEAST_GAIN:
-        return Fluctuations(
-            kappa,
-            f"The Fano factor of the emitters is {kappa}; at this light the covariance adds {100 * gain:.1f} % to what "
-            "the mean frame tells of an emitter.",
-        )
-    return Fluctuations(kappa, None, doubts, None if estimate.memory_frames is None else estimate.memory_frames.value)
+        factor = f"{kappa}" if parameters.fano is None else f"given as {parameters.fano:g}"
+        words = f"at this light the covariance adds {100 * gain:.1f} % to what the mean frame tells of an emitter."
+        return replace(found, nothing=f"The Fano factor of the emitters is {factor}; {words}")
+    return found
 
 
 def compared(made: Reconstruction, found: Fluctuations) -> Reconstruction:
@@ -93,13 +94,17 @@ def compared(made: Reconstruction, found: Fluctuations) -> Reconstruction:
             "why": f"from what neighbouring pixels share, over the mean frame's structure; {kappa.ends()}",
         }
     }
-    fitted = made.parameters.get("fano")
     warnings = [*found.doubts, *made.warnings]
-    if isinstance(fitted, float) and not kappa.low / DISAGREE < fitted < kappa.high * DISAGREE:
+    left, there = "fell_back" in made.choices, made.parameters.get("fano")
+    if not left and isinstance(there, float) and not kappa.low / DISAGREE < there < kappa.high * DISAGREE:
+        fitted = "fano" in made.choices
         warnings.append(
-            f"Mean and covariance disagree about the Fano factor: it is {fitted:.3g} here, neighbouring pixels "
-            f"{kappa}. Emitters that fluctuate differently, another PSF, or a wrong gain would do that; where light is "
-            "follows the covariance, how much there is the mean frame."
+            f"Mean and covariance disagree about the Fano factor: it is {there:.3g} here, neighbouring pixels {kappa}. "
+            "Emitters that fluctuate differently, another PSF, or a wrong gain would do that; where light is follows "
+            "the covariance, how much there is the mean frame."
+            if fitted
+            else f"The Fano factor was given as {there:g}, and neighbouring pixels say {kappa}: is it that of these "
+            "molecules, and the gain the camera's?"
         )
     return replace(made, choices=choices, warnings=warnings)
 
@@ -139,12 +144,17 @@ def mean_instead(
         halves=parameters.halves,
     )
     made = FLUOGAN.load()(acquisition, own, run)
-    warning = f"The covariance of this movie carries nothing: the image is FluoGAN's, of the mean frame. {why}"
+    warnings = [f"The covariance of this movie carries nothing: the image is FluoGAN's, of the mean frame. {why}"]
+    idle = sorted(parameters.model_fields_set & OF_THE_COVARIANCE)
+    if idle:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        warnings.append(f"Without a covariance to fit {names} had no effect; FluoGAN's own values were taken.")
+    asked = {name: value for name, value in parameters.model_dump().items() if name not in OF_THE_COVARIANCE}
     return replace(
         made,
         method=method.name,
-        parameters=parameters.model_dump() | made.parameters,  # what both have is what FluoGAN took it to be
+        parameters=asked | made.parameters,  # what both have is what FluoGAN took it to be
         choices=made.choices | {"fell_back": {"value": True, "why": why}},
-        warnings=[warning, *made.warnings],
+        warnings=[*warnings, *made.warnings],
         citations=[method.citation, *made.citations],
     )

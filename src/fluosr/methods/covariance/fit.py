@@ -135,18 +135,20 @@ class Fit:
         """The same light above bounds, with what is known of each variable's error as the metric."""
         light, point = self.light(state), self._squared(state.point)
         grains, knots, _ = self._split(point)
-        value, gradient = self.value_and_gradient(point)
         size = max(float(knots.mean()), 1e-300)
         lower = torch.full_like(point, -math.inf)
         lower[: grains.numel() + knots.numel()] = 0.0
         lower[grains.numel() : grains.numel() + knots.numel()] = LEAST_BACKGROUND * size
+        point = point.maximum(lower)
+        grains, knots, _ = self._split(point)
+        value, gradient = self.value_and_gradient(point)
         known = 2.0 * self._information(light).flatten()  # the curvature of Q
         known = known.clamp_min(LEAST_OF_CURVATURE * float(known.max()))
         pull = gradient[: grains.numel()].abs() / (2.0 * grains.flatten()).clamp_min(1e-150)
         metric = torch.full_like(point, 0.5 * self.likelihood.count * UNKNOWN**2)
         metric[: grains.numel()] = (1.0 / (known + pull)).maximum(LEAST_MOVED / known)
         metric[grains.numel() : grains.numel() + knots.numel()] *= size**2
-        state.point, state.value, state.gradient = point.maximum(lower), value, gradient
+        state.point, state.value, state.gradient = point, value, gradient
         state.metric, state.lower, state.steps, state.changes, state.finished = metric, lower, [], [], False
 
     def value_and_gradient(self, point: torch.Tensor) -> tuple[float, torch.Tensor]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fluosr.emitters.model import LARGEST_FANO_FACTOR
 from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import Moments
 from fluosr.methods.covariance.patches import Patches
@@ -33,12 +34,15 @@ class Noise:
     """The variance of a pixel from its expected light: ``slope`` mu + ``floor``.
 
     Attributes:
-        slope: 1 for photons.
+        slope: 1 for photons; the mean factor where frames were scaled, as which kappa grows too.
         floor: (Y, X) electrons squared: read noise, and much where a pixel is bad.
+        unevenness: mean square over squared mean of the factors by which frames were scaled. The sample covariance
+            scatters as that of so many times fewer frames.
     """
 
     slope: float
     floor: torch.Tensor
+    unevenness: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,7 @@ class CompositeLikelihood:
         """(ny, nx) standard deviation of dQ/dx_i over movies that this light made.
 
         Of one patch without memory it is 2 sqrt(F / T), F = q + (kappa q)^2 / 2 the Fisher information of one frame.
+        Where frames were scaled, the second part of F grows by the noise's unevenness.
         With memory the two parts of F grow by 1 + 2 s sum rho_k and 1 + 2 s^2 sum rho_k^2, where a^T P y owes s of its
         variance to the emitters, which remember, and the rest to noise, which does not. Patches that overlap see the
         same light: their standard deviations add up, not their variances (at most; where they hardly overlap it is up
@@ -181,14 +186,14 @@ class CompositeLikelihood:
             levels.append((seen * (1.0 + self.memory.of_mean * share)).clamp_min(0.0).sqrt())
             spreads.append(0.5**0.5 * fano_factor * seen * (1.0 + self.memory.of_covariance * share**2).sqrt())
         level, spread = (self.patches.windows_adjoint(torch.cat(parts)) for parts in (levels, spreads))
-        return 2.0 * self.patches.weight * ((level**2 + spread**2) / self.count).sqrt()
+        return 2.0 * self.patches.weight * ((level**2 + self.noise.unevenness * spread**2) / self.count).sqrt()
 
     def covariance_misfit(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> float:
         """rms of the whitened covariance's residual, over what Gaussian frames of this covariance would leave.
 
         R = L^-1 S L^-T, L L^T = Sigma, is the unit matrix up to (1 + delta_ij + 2 (G_ii G_jj + G_ij^2) sum rho_k^2) / T
         in the variance of R_ij, with G = L^-1 (Sigma - N) L^-T: the emitters' part of the whitened frames, which
-        remembers.
+        remembers. Where frames were scaled, the variance grows by the noise's unevenness.
         """
         total, entries = 0.0, 0
         for members, windows, mean in self._parts(fine, background):
@@ -203,10 +208,10 @@ class CompositeLikelihood:
             expected.diagonal(dim1=-2, dim2=-1).add_(1.0)
             total += float((residual**2 / expected).sum())
             entries += residual.numel()
-        return (self.count * total / entries) ** 0.5
+        return (self.count * total / entries / self.noise.unevenness) ** 0.5
 
     def moments_fano_factor(self, fine: torch.Tensor, background: torch.Tensor) -> float:
-        """kappa for given light, by least squares over all covariances weighted as if kappa were 0; at least 1e-3.
+        """kappa for given light, by least squares over all covariances weighted as if kappa were 0; 1e-3 to 1e6.
 
         With N = Sigma at kappa = 0, K = dSigma / dkappa and P = N^-1: tr(P (S - N) P K) / tr(P K P K). Bad pixels,
         whose noise is taken to be large, have no say.
@@ -219,7 +224,7 @@ class CompositeLikelihood:
             excess = inverse @ (self.moments.covariance[members] - alone)
             aimed += float((excess * shared.mT).sum())
             weight += float((shared * shared.mT).sum())
-        return max(LEAST_FANO_FACTOR, aimed / max(weight, 1e-300))
+        return min(max(LEAST_FANO_FACTOR, aimed / max(weight, 1e-300)), LARGEST_FANO_FACTOR)
 
     def model(self, fine: torch.Tensor, background: torch.Tensor, fano_factor: float) -> torch.Tensor:
         """(P, M, M) Sigma."""

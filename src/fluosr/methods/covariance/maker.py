@@ -101,14 +101,15 @@ class CovarianceMaker(ImageMaker):
         """(L Y, L X) mean emission, photons per fine pixel and frame."""
         sparsity = self._sparsity(run, stage)
         likelihood = CompositeLikelihood(self.patches, self.moments.moments(), self.noise(), self._memory)
-        start = coarse_light(likelihood, self.mean(), self.parameters.fano)
+        fano = self._scaled_fano(likelihood.noise)
+        start = coarse_light(likelihood, self.mean(), fano)
         fit = Fit(
             likelihood,
             self.basis(),
             grain_fwhm=self._grain_fwhm,
             penalty=penalty(likelihood, start, sparsity),
             fano_reference=start.fano_factor,
-            fano_factor=self.parameters.fano,
+            fano_factor=fano,
         )
         stage += " fit"
         self._latest = (fit, stage, run)
@@ -164,7 +165,7 @@ class CovarianceMaker(ImageMaker):
                 self.mean(),
                 memory=self._trial_memory,
                 grain_fwhm=self._grain_fwhm,
-                fano_factor=self.parameters.fano,
+                fano_factor=self._scaled_fano(self.noise()),
                 spacing=self._spacing,
                 advance=told,
             )
@@ -175,7 +176,7 @@ class CovarianceMaker(ImageMaker):
         self.choices["sparsity"] = {
             "value": sparsity,
             "why": "the strongest that foretells held-out frames as well as the best, to one s.e.",
-            "x": list(SPARSITIES),
+            "x": list(SPARSITIES[: len(worse)]),
             "y": worse,
             "x_label": "sparsity / noise of the gradient",
             "y_label": "held-out minus log-likelihood above the best, nats",
@@ -203,13 +204,16 @@ class CovarianceMaker(ImageMaker):
     def _explain(self, likelihood: CompositeLikelihood, light: Light, state: QuasiNewtonState) -> None:
         """What the reader should know of the fit."""
         given = self.parameters
-        self.chosen["fano"] = light.fano_factor
+        fano = given.fano or light.fano_factor / likelihood.noise.slope
+        self.chosen["fano"] = fano
         if given.fano is None:
-            self.choices["fano"] = {"value": light.fano_factor, "why": "the likeliest for the image"}
+            self.choices["fano"] = {"value": fano, "why": "the likeliest for the image"}
         if state.iteration >= given.iterations:
             self.warnings.append(
                 f"The fit had not come to rest after {given.iterations} iterations: more may separate more."
             )
+        elif state.iteration == 0:
+            self.warnings.append("The fit took no step: the image is the coarse one that it was to begin with.")
         misfit = likelihood.covariance_misfit(light.fine, light.background, light.fano_factor)
         self.choices["covariance_misfit"] = {
             "value": misfit,
@@ -235,6 +239,10 @@ class CovarianceMaker(ImageMaker):
         """(Y, X) mean of the frames so far, photoelectrons."""
         return torch.as_tensor(self._sum / max(1, self.moments.count), device=self.device)
 
+    def _scaled_fano(self, noise: Noise) -> float | None:
+        """The given kappa as scaled frames show it: s emission of light x / s varies by s^2 kappa x / s."""
+        return None if self.parameters.fano is None else self.parameters.fano * noise.slope
+
     @property
     def _spacing(self) -> float:
         return self.movie.fwhm_px / KNOTS_PER_FWHM
@@ -251,4 +259,4 @@ class CovarianceMaker(ImageMaker):
         bad = BAD_PIXEL_NOISE * max(float(statistics.variance[used].max()), 1e-6)
         least = LEAST_FLOOR * max(float(statistics.mean[used].mean()), 1e-6)
         floor = np.where(used, np.maximum(dark, least), bad)
-        return Noise(slope, torch.as_tensor(floor, dtype=torch.float64, device=self.device))
+        return Noise(slope, torch.as_tensor(floor, dtype=torch.float64, device=self.device), self.movie.unevenness)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from fluosr.emitters.model import LARGEST_FANO_FACTOR, SMALLEST_FANO_FACTOR
 from fluosr.methods.movie_parameters import MovieParameters
 
 
@@ -12,7 +13,8 @@ class CovarianceParameters(MovieParameters):
 
     fano: float | None = Field(
         None,
-        gt=0,
+        ge=SMALLEST_FANO_FACTOR,
+        le=LARGEST_FANO_FACTOR,
         description="Fano factor of the emitters (kappa, photons); fitted with the image if not given",
     )
     sparsity: float | None = Field(

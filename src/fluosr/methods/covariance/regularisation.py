@@ -1,8 +1,8 @@
 """How much prior is right: what the fit of half of the frames foretells of the other half.
 
 The prior is a pull towards zero: without it chance fluctuations are made light of. The likelihood of frames that the
-fit has not seen knows how much is right. A few patches where there is most light are asked. Where candidates foretell
-equally well, within the error of the comparison, the strongest is taken.
+fit has not seen knows how much is right. A few patches where the mean frame varies most are asked. Where candidates
+foretell equally well, within the error of the comparison, the strongest is taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from fluosr.methods.covariance.fit import Fit, Light, coarse_light
+from fluosr.methods.covariance.fit import Fit, Light, coarse_light, refitted
 from fluosr.methods.covariance.likelihood import CompositeLikelihood, Noise
 from fluosr.methods.covariance.memory import Memory
 from fluosr.methods.covariance.moments import PatchMoments
@@ -20,7 +20,7 @@ from fluosr.methods.covariance.patches import Patches
 from fluosr.methods.held_out import sparsest_as_good_as_best
 from fluosr.optics.background import BackgroundBasis
 
-SPARSITIES = (2.0, 1.0, 0.5, 0.25)
+SPARSITIES = (4.0, 2.0, 1.0, 0.5, 0.25, 0.125)
 ASKED = 9  # patches at most, three by three
 TRIAL_ITERATIONS = 100
 
@@ -54,9 +54,10 @@ def choose(
         advance: told how many iterations of how many are done; may raise to stop.
 
     Returns:
-        The choice, and for each of ``SPARSITIES`` minus the log-likelihood of held-out frames above the best's, nats.
+        The choice, and for each of ``SPARSITIES`` that was tried minus the log-likelihood of held-out frames above the
+        best's, nats. They are tried from the strongest on, until one foretells less than the one before.
     """
-    members = _brightest(patches, mean)
+    members = _most_varied(patches, mean)
     part = patches.block(members)
     rows, columns = (slice(o, o + size) for o, size in zip(part.origin, part.grid.field_shape, strict=True))
     local = Noise(noise.slope, noise.floor[rows, columns])
@@ -75,16 +76,21 @@ def choose(
         )
         state = fit.start(start)
         for iteration in range(TRIAL_ITERATIONS):
-            fit.advance(state)
+            if not state.finished:
+                fit.advance(state)
             advance(number * TRIAL_ITERATIONS + iteration + 1, len(SPARSITIES) * TRIAL_ITERATIONS)
         light = fit.light(state)
+        if fano_factor is None:
+            light = refitted(fitted, light)  # as the image's will be: a strong pull is not to be charged for its kappa
         by_patch = asked.by_patch(light.fine, light.background, light.fano_factor)
         scores.append(0.5 * asked.count * part.weight * by_patch)
+        if number and float(scores[-1].sum()) > float(scores[-2].sum()):
+            break
     best = min(float(score.sum()) for score in scores)
     return SPARSITIES[sparsest_as_good_as_best(scores)], [float(score.sum()) - best for score in scores]
 
 
-def _brightest(patches: Patches, mean: torch.Tensor) -> list[int]:
+def _most_varied(patches: Patches, mean: torch.Tensor) -> list[int]:
     """The three by three neighbouring patches that vary most in light."""
     rows, columns = sorted({y for y, _ in patches.corners}), sorted({x for _, x in patches.corners})
     contrast = patches.gather(mean).flatten(1).var(1).reshape(len(rows), len(columns))
