@@ -95,6 +95,12 @@ def test_nuclei_never_overlap_and_neighbours_touch() -> None:
     assert ((owner[:, 1:] != owner[:, :-1]) & (owner[:, 1:] >= 0) & (owner[:, :-1] >= 0)).any()
 
 
+def test_where_no_cell_is_near_there_is_no_light() -> None:
+    empty = AssayWell("translocation", CellCulture((48, 48), 1600.0, 2, empty=0.9), strength=0.5)
+    assert (empty.maps.owner < 0).mean() > 0.5
+    assert np.isfinite(empty.expected()).all()
+
+
 def test_a_plate_repeats_itself_and_its_wells_differ() -> None:
     small = CellCulture((32, 32), 800.0)
     first, again = (plate_of("translocation", 3, 1, culture=small, seed=5) for _ in range(2))

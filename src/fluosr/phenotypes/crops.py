@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fluosr.errors import UsageError
+from fluosr.phenotypes.ground import Ground
 from fluosr.phenotypes.nuclei import Nuclei
 
 SIZES = (32, 64, 128, 256)
@@ -68,6 +69,7 @@ class CropSet:
         levels: of the channels.
         nuclei, protein: numbers of these channels, from 0.
         diameter_px: nuclear diameter.
+        ground: level of places without cells; None where it is not known.
 
     Raises:
         UsageError: parts that do not fit each other, a size that no network takes, or a well in two splits.
@@ -86,6 +88,7 @@ class CropSet:
     nuclei: int
     protein: int
     diameter_px: float
+    ground: Ground | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[2] != self.pixels.shape[3]:
@@ -99,6 +102,8 @@ class CropSet:
             raise UsageError(
                 f"crops of {channels} channels have {len(self.channels)} names and {len(self.levels.dark)} levels."
             )
+        if self.ground is not None and len(self.ground.level) != channels:
+            raise UsageError(f"crops of {channels} channels have {len(self.ground.level)} levels of their background.")
         for name, number in (("nuclei", self.nuclei), ("protein", self.protein)):
             if not 0 <= number < channels:
                 raise UsageError(f"the channel of the {name} is number {number}, and there are {channels}, from 0.")

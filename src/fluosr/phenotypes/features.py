@@ -15,7 +15,7 @@ from fluosr.phenotypes.nuclei import find_nuclei, otsu
 
 GAP, RING, REACH = 1 / 12, 1 / 5, 0.9  # nuclear diameters: gap around the nucleus, width of the ring, cell's reach
 CENTRAL = 0.5  # nuclear diameters from the crop's middle within which its nucleus lies
-FAINT = 0.02  # of the channel's range: protein below it is not measured, and a ring below half of it counts as that
+FAINT = 0.02  # of the usual signal's reach: protein below it is not measured, and less than half of it counts as that
 SPOT_UM2, SPOT_PX = 0.3, 2  # least area of a spot, whichever is more
 SPOT_SMOOTHING_PX = 0.7
 SPOT_CONTRAST = 1.5  # of spots over what lies between them, background off: less, and there are none
@@ -53,7 +53,7 @@ class CellMeasure:
 
     Args:
         nuclei, protein: numbers of the channels, from 0.
-        background: grey value of the protein's channel without protein.
+        background: grey value of the protein's channel where there is no cell.
         faint: grey values above it below which protein is not measured.
         diameter_px: nuclear diameter, from which the ring has its width.
         pixel_size_nm: nm; None leaves areas in pixels.
@@ -84,13 +84,15 @@ class CellMeasure:
 
     @classmethod
     def of(cls, crops: CropSet, *, spot_threshold: float | None = None) -> CellMeasure:
-        """For a set of crops: background and range from its levels."""
-        dark, bright = crops.levels.dark[crops.protein], crops.levels.bright[crops.protein]
+        """For a set of crops: background and reach of its ground, or of its levels where that is not known."""
+        level, reach = crops.levels.dark, crops.levels.bright - crops.levels.dark
+        if crops.ground is not None:
+            level, reach = crops.ground.level, crops.ground.reach
         return cls(
             crops.nuclei,
             crops.protein,
-            float(dark),
-            FAINT * float(bright - dark),
+            float(level[crops.protein]),
+            FAINT * float(reach[crops.protein]),
             crops.diameter_px,
             crops.pixel_size_nm,
             spot_threshold,
