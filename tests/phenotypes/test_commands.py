@@ -215,6 +215,15 @@ def test_features_of_what_cannot_be_compared_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_features_of_others_are_not_written_over_and_that_is_said_before_the_work(tmp_path: Path) -> None:
+    write_crop_set(tmp_path / "crops", crop_set({"control": [1.0], "drug": [2.0]}, cells=2))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "effects.md").write_text("mine")
+    done = fluosr("features", tmp_path / "crops", "--control", "placebo", "-o", tmp_path / "out")
+    assert done.code == 1 and "holds effects.md, which no earlier run of fluosr left there" in done.err
+    assert (tmp_path / "out" / "effects.md").read_text() == "mine"
+
+
 def test_crops_of_one_treatment_are_refused(tmp_path: Path) -> None:
     write_crop_set(tmp_path / "crops", crop_set({"control": [1.0, 1.0]}, cells=2))
     done = fluosr("features", tmp_path / "crops", "-o", tmp_path / "out")

@@ -117,6 +117,13 @@ class CropSet:
         """R."""
         return int(self.pixels.shape[-1])
 
+    @property
+    def taken_ground(self) -> Ground:
+        """The ground; where it is not known the levels in its stead, of no field."""
+        if self.ground is not None:
+            return self.ground
+        return Ground(self.levels.dark, self.levels.bright - self.levels.dark, 0)
+
     def chosen(self, which: np.ndarray) -> CropSet:
         """Some of them, by a (N,) mask or by numbers."""
         names = ("pixels", "wells", "treatments", "splits", "fields", "places_px", "areas_px")
