@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def test_crops_are_reduced_as_the_search_reduces_and_enlarged_as_its_baseline(fa
     assert crops.ground is not None and found.ground is crops.ground
     signal = np.maximum(coarse.numpy() - 100, 0.01 * crops.ground.reach[:, None, None])
     assert coarse_values(crops, factor) == pytest.approx(np.log2(signal).reshape(len(crops), -1))
+
+
+def test_grey_values_of_many_coarse_pixels_are_not_learnt_from() -> None:
+    crops = crop_set(RATIOS, cells=1)
+    wide = dataclasses.replace(crops, pixels=np.pad(crops.pixels, ((0, 0), (0, 0), (16, 16), (16, 16))))
+    assert coarse_values(wide, 2) is None and np.shape(coarse_values(wide, 4)) == (8, 2 * 16**2)
 
 
 @pytest.mark.parametrize("factor", [0, 1, 3, 32, -8])

@@ -10,6 +10,7 @@ from fluosr.phenotypes.crops import CropSet
 from fluosr.phenotypes.features import FAINT
 
 LEAST_PX = 2  # along a coarse crop
+MOST_VALUES_PX = 16  # likewise, up to which a classifier of all its grey values is quick
 AT_ONCE = 64  # crops
 
 
@@ -34,10 +35,11 @@ def low_resolution(crops: CropSet, factor: int) -> CropSet:
     return crops.with_pixels(pixels)
 
 
-def coarse_values(crops: CropSet, factor: int) -> np.ndarray:
+def coarse_values(crops: CropSet, factor: int) -> np.ndarray | None:
     """(N, C r r) of the coarse crops themselves, r = R / factor: the logarithm to the base 2 of each pixel's signal.
 
-    The signal is that above the background, and at least 1 % of its usual reach.
+    The signal is that above the background, and at least 1 % of its usual reach. None where r is more than 16: there
+    the features of the enlarged crops lose little.
 
     Args:
         crops: of R pixels.
@@ -47,6 +49,8 @@ def coarse_values(crops: CropSet, factor: int) -> np.ndarray:
         UsageError: another factor.
     """
     check_factor(crops.size_px, factor)
+    if crops.size_px > MOST_VALUES_PX * factor:
+        return None
     ground, side = crops.taken_ground, crops.size_px // factor
     level, least = (values[:, None, None] for values in (ground.level, FAINT / 2 * ground.reach))
     found = np.empty((len(crops), len(crops.channels) * side**2))

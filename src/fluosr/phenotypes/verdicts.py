@@ -23,7 +23,8 @@ class Shown:
         rows: (n,) those that are compared.
         table: feature -> (N,) values of all crops where a classifier learns from them, else (n,) of those compared.
         learns: whether a classifier learns from its training wells.
-        coarse: (N, F) grey values of its coarse pixels, where it is a bound: a classifier learns from these too.
+        coarse: (N, F) grey values of its coarse pixels, where it is a bound and they are few: a classifier learns from
+            these, too.
     """
 
     crops: CropSet
