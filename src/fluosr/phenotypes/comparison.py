@@ -126,7 +126,7 @@ def compare_conditions(
     measure = CellMeasure.of(reference, spot_threshold=spot_threshold)
     # Of what classifiers learn from the training wells are measured too.
     learning = (name, *factors)
-    sets = {method: crops.chosen(rows[method]) for method, crops in given.items()}
+    sets = {method: _rows_of(crops, rows[method]) for method, crops in given.items()}
     shown = {}
     for method, crops in given.items():
         measured = measure.measure((crops if method in learning else sets[method]).pixels)
@@ -150,6 +150,11 @@ def compare_conditions(
         sets, measure, treatments[0], treatments, tables, effects, differences, accuracies, accuracy_differences,
         tuple(factors), tuple(notes),
     )  # fmt: skip
+
+
+def _rows_of(crops: CropSet, rows: np.ndarray) -> CropSet:
+    """Not a copy where all are taken: sets are large."""
+    return crops if np.array_equal(rows, np.arange(len(crops))) else crops.chosen(rows)
 
 
 def _treatments(names: np.ndarray, control: str | None) -> tuple[str, ...]:
