@@ -150,8 +150,8 @@ def cut_plate(
     if not ground.fields:
         warnings.append(
             f"no field has empty ground (pixels further than {AWAY:g} nuclear diameter from every nucleus): the "
-            "background is taken from the dark end of all pixels, which noise and uneven light put too low and cells too "
-            "high; ratios are off by that. A field with gaps between its cells would tell it."
+            "background is taken from the dark end of all pixels, which noise and uneven light put too low and cells "
+            "too high; ratios are off by that. A field with gaps between its cells would tell it."
         )
 
     crop_set = CropSet(
