@@ -246,7 +246,7 @@ def real() -> list[Table]:
     features = Table(
         "BBBC013, controls: features of cells",
         ["feature", "treatment", "25 %", "median", "75 %", "not measured", "Hedges' g (95 %)", "AUC (95 %)"],
-        "g of base-2 logarithms but for counts and areas of nuclei; intervals over wells, from the bootstrap.",
+        "g of base-2 logarithms but for counts and areas of nuclei; intervals over wells.",
     )
     for name in ("negative", "positive"):
         of_wells = np.array(cut.found)[treatments == name]

@@ -22,7 +22,7 @@ def coverage(runs: int = 600, cells: int = 12) -> list[Table]:
     usual = Table(
         "Intervals over wells: how often they hold the truth",
         [
-            "wells of each condition", "interval", "g, %", "AUC, %", "difference of g, %", "width of g, median",
+            "wells of each condition", "interval of g", "g, %", "AUC, %", "difference of g, %", "width of g, median",
             "width of its difference, median", "g found / true, mean", "g by cells, %",
         ],
         f"{runs} simulated experiments with {cells} cells a well: N(0 or 1, 1) about wells of N(0, .5). The difference "
@@ -49,7 +49,15 @@ def coverage(runs: int = 600, cells: int = 12) -> list[Table]:
             for shift in (1.0, 3.0):
                 _, _, g, auc, less, _, _, ratio, _ = _coverage(runs, cells, wells, shift, between)
                 few.rows.append([wells, between, shift, g, auc, less, ratio])
-    return [usual, few]
+    near = Table(
+        "Where hardly a cell of two conditions overlaps",
+        ["wells", "interval of g", "AUC, true", "AUC, %", "g, %"],
+        f"As above, {runs} experiments each, with a shift of 4 and wells of N(0, .5).",
+    )
+    for wells in (2, 3, 4, 6, 8, 12):
+        _, kind, g, auc, *_ = _coverage(runs, cells, wells, 4.0, 0.5)
+        near.rows.append([wells, kind, float(norm.cdf(4 / np.sqrt(2 * 1.25))), auc, g])
+    return [usual, few, near]
 
 
 def _coverage(runs: int, cells: int, wells: int, shift: float, between: float) -> list[object]:

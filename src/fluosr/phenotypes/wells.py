@@ -22,8 +22,8 @@ class WellFigure:
     Args:
         interval: the figure of all wells, and the ends, which belong to it; both are infinite where the kind is "none".
         wells: in each of the two groups.
-        kind: of the interval: "bootstrap", "jackknife" where one of the groups has fewer than 8 wells, "none" where it
-            has one, or where without one of them nothing is left to measure.
+        kind: of the interval: "bootstrap"; "jackknife" of shares and chances, and where one of the groups has fewer
+            than 8 wells; "none" where it has one, or where without one of them nothing is left to measure.
     """
 
     interval: Interval
@@ -37,7 +37,7 @@ class WellFigure:
             return "cells are all alike: there is no spread to hold a difference against"
         if self.kind == "none":
             return "too few wells of a condition: nothing is known of how other wells would differ"
-        if self.kind == "jackknife":
+        if min(self.wells) < FEW_FIELDS:
             return f"{min(self.wells)} wells, too few to resample: the interval takes their scatter for a Gaussian"
         return None
 
@@ -87,18 +87,20 @@ def over_wells(
     """A figure of two groups of wells with its 95 % interval: wells are drawn, with all their cells.
 
     With 8 wells or more in both groups they are resampled, each group by itself, and the quantiles are those of
-    :func:`~fluosr.quality.bootstrap.mean_over_fields`. With fewer, each well is left out in turn,
+    :func:`~fluosr.quality.bootstrap.mean_over_fields`. With fewer, and for shares and chances, each well is left out in
+    turn,
 
         se^2 = se_0^2 + se_1^2,  se_k^2 = (n_k - 1) / n_k sum_i (figure without i - their mean)^2,
 
     and the interval is Student's, with Welch's degrees of freedom, se^4 / sum_k se_k^4 / (n_k - 1). A share or a chance
-    is taken through the normal quantile for that and back again: near 0 and 1 its own scatter is no Gaussian's.
+    is taken through the normal quantile for that and back again: near 0 and 1 its own scatter is no Gaussian's, and
+    resampled its intervals are too narrow there.
 
-    Where wells scatter as a Gaussian does, effect sizes, AUCs of up to .98 and the differences of methods lie in it in 93
-    to 98 of 100 cases from 3 wells of each condition on (``benchmarks/results/phenotype_intervals.md``).
+    Where wells scatter as a Gaussian does, effect sizes, AUCs and the differences of methods lie in it in 92 to 98 of
+    100 cases from 3 wells of each condition on (``benchmarks/results/phenotype_intervals.md``).
 
-    WARNING: what is 1 without each well in turn has an interval of no width. An AUC of .994 lies in it in 65 of 100 cases
-    with 2 wells, in 90 with 4.
+    WARNING: what is 1 without each well in turn has an interval of no width. An AUC of .994 lies in it in 53, 77 and 82
+    of 100 cases with 2, 3 and 4 wells.
 
     Args:
         figure: of (r, A) and (r, B) numbers of times that each well counts.
@@ -113,7 +115,7 @@ def over_wells(
     unbounded = WellFigure(Interval(value, -math.inf, math.inf), counts, "none")
     if min(counts) < 2 or not math.isfinite(value):
         return unbounded
-    if min(counts) >= FEW_FIELDS:
+    if min(counts) >= FEW_FIELDS and least is None:
         times = [_times(field_draws(count, generator), count) for count in counts]
         ends, kind = _quantiles(figure(times[0], times[1]), min(counts)), "bootstrap"
     else:
