@@ -28,6 +28,7 @@ def test_from_a_plate_to_effects(tmp_path: Path) -> None:
     assert cut.code == 0, cut.err
     assert "Channels: nuclei DNA, protein protein" in cut.out
     assert "control: train 3 wells" in cut.out and "drug: train 3 wells" in cut.out and "test 1 wells" in cut.out
+    assert "Background of protein: 100 grey values, from the empty ground of 6 fields." in cut.out
     found = read_crop_set(tmp_path / "crops")
     assert len(found) == 8 * 6 and set(found.splits) == {"train", "test"}
     done = fluosr("features", tmp_path / "crops", "-o", tmp_path / "features")

@@ -82,6 +82,9 @@ def crops(
     typer.echo(f"Wrote {len(found)} crops of {size} x {size} pixels to {output}: {said}.")
     named = f"nuclei {found.channels[of_nuclei]}, protein {found.channels[of_protein]}"
     typer.echo(f"Channels: {named}; nuclear diameter {found.diameter_px:.3g} pixels.")
+    ground = found.taken_ground
+    told = f"from the empty ground of {ground.fields} fields" if ground.fields else "the dark end of all pixels"
+    typer.echo(f"Background of {found.channels[of_protein]}: {ground.level[of_protein]:.4g} grey values, {told}.")
     for treatment in dict.fromkeys(found.treatments.tolist()):
         parts = []
         for split in ("train", "test"):
