@@ -82,7 +82,7 @@ def test_a_field_full_of_cells_has_no_ground_and_that_is_said() -> None:
 
 def test_ratios_of_dim_simulated_cells_come_nearer_to_their_truth() -> None:
     dim = PlateMicroscope(photons=100.0, haze=0.0)
-    well = AssayWell("translocation", CellCulture((120, 120), 900.0, 3), strength=1.0, microscope=dim, seed=3)
+    well = AssayWell("translocation", CellCulture((100, 100), 900.0, 3), strength=1.0, microscope=dim, seed=3)
     crops, truth = plate_of_images({"a-0": well.image(), "b-0": well.image()}, 900.0).crops, well.truth()
     biases = []
     for measured in (crops, dataclasses.replace(crops, ground=None)):  # without it, the dark end is taken
@@ -92,7 +92,7 @@ def test_ratios_of_dim_simulated_cells_come_nearer_to_their_truth() -> None:
             away = np.hypot(truth["y_px"] - place[0], truth["x_px"] - place[1])
             if away.min() < 3:
                 found.append(math.log2(ratio / truth["light_ratio"][away.argmin()]))
-        assert len(found) >= 8
+        assert len(found) >= 6
         biases.append(float(np.median(found)))
     assert abs(biases[0]) < 0.4 * abs(biases[1]) and biases[1] < 0
 
