@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from scipy.stats import norm
 from tables import DATA, Table, store
 
 import fluosr
@@ -17,17 +17,21 @@ from fluosr.io.plates import open_plate
 from fluosr.phenotypes.comparison import compare_conditions
 from fluosr.phenotypes.crops import cut_crops
 from fluosr.phenotypes.effects import effect_size
-from fluosr.phenotypes.features import FAINT, CellMeasure, as_compared
-from fluosr.phenotypes.levels import grey_ends, levels_of_fields
+from fluosr.phenotypes.features import FAINT, CellMeasure
+from fluosr.phenotypes.ground import empty_ground, ground_of
+from fluosr.phenotypes.levels import grey_ends
 from fluosr.phenotypes.nuclei import find_nuclei
 from fluosr.phenotypes.plate import cut_plate
 from fluosr.phenotypes.wells import WellFigure
-from fluosr.simulate.assays import ASSAYS, AssayWell
+from fluosr.simulate.assays import ASSAYS, AssayWell, PlateMicroscope
 from fluosr.simulate.culture import CellCulture
 
 SIDE, PIXEL_NM, SIZE = 320, 400.0, 64
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0)
 WELLS = 3  # at each strength
+SEED = 20261  # of all wells
+DIM_PHOTONS = 100.0
+REDUCED = (8, 16)
 TREATMENTS = DATA / "treatments"
 TRUTHS = {  # of each assay: the feature, and what is true of it
     "translocation": (("nucleus_to_ring", "light_ratio"),),
@@ -35,23 +39,58 @@ TRUTHS = {  # of each assay: the feature, and what is true of it
 }
 
 
-def simulated(assay: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[list[int]]]:
-    """(features, truth) of every cell that gives a crop, and [true nuclei, found, matched] of each well."""
-    wells = [
+def wells_of(assay: str, photons: float = PlateMicroscope.photons) -> list[AssayWell]:
+    """``WELLS`` at each strength, the strengths in their order; every well has cells, response and noise of its own."""
+    seeds = np.random.SeedSequence(SEED, spawn_key=(list(ASSAYS).index(assay), round(photons)))
+    return [
         AssayWell(
-            assay, CellCulture((SIDE, SIDE), PIXEL_NM, 100 * number + seed), strength=strength, seed=seed + number
+            assay,
+            CellCulture((SIDE, SIDE), PIXEL_NM, int(culture)),
+            strength=strength,
+            microscope=PlateMicroscope(photons=photons),
+            seed=int(rest),
         )
-        for number, strength in enumerate(STRENGTHS)
-        for seed in range(WELLS)
+        for strength, (culture, rest) in zip(
+            np.repeat(STRENGTHS, WELLS).tolist(),
+            (child.generate_state(2) for child in seeds.spawn(len(STRENGTHS) * WELLS)),
+            strict=True,
+        )
     ]
+
+
+@dataclass
+class Measured:
+    """Simulated wells, cells found in them, and the truth.
+
+    Attributes:
+        features: name -> (n,) of every cell that gives a crop; with the dark end as background, too.
+        dark: likewise, with the dark end of all pixels for the background.
+        truth: name -> (n,); with the number of the well and its strength ("wanted").
+        counts: [true nuclei, found, matched, right] of each well.
+        levels: (dark end, empty ground) of the protein's channel.
+    """
+
+    features: dict[str, np.ndarray]
+    dark: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    counts: list[list[int]]
+    levels: tuple[float, float]
+
+
+def simulated(assay: str, photons: float = PlateMicroscope.photons) -> Measured:
+    """Every cell of the wells that gives a crop, measured against two backgrounds, and what is true of it."""
+    wells = wells_of(assay, photons)
     images = [well.image().astype(np.float32) for well in wells]
-    levels = levels_of_fields(np.array([grey_ends(image) for image in images]), wells[0].channels)
-    faint = FAINT * float(levels.bright[1] - levels.dark[1])
-    found: dict[str, list[float]] = {}
+    found_in = [find_nuclei(image[0], pixel_size_nm=PIXEL_NM) for image in images]
+    ends = np.array([grey_ends(image) for image in images])
+    ground = ground_of([empty_ground(*both) for both in zip(images, found_in, strict=True)], ends)
+    dark_end = float(np.median(ends[:, 1, 0]))
+    faint, diameter = FAINT * float(ground.reach[1]), found_in[0].diameter_px
+    rulers = [CellMeasure(0, 1, level, faint, diameter, PIXEL_NM) for level in (float(ground.level[1]), dark_end)]
+    tables: list[dict[str, list[float]]] = [{}, {}]
     true: dict[str, list[float]] = {}
     counts = []
-    for number, (well, image) in enumerate(zip(wells, images, strict=True)):
-        nuclei = find_nuclei(image[0], pixel_size_nm=PIXEL_NM)
+    for number, (well, image, nuclei) in enumerate(zip(wells, images, found_in, strict=True)):
         labels = well.labels()[0].astype(int)
         border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         whole = np.setdiff1d(np.unique(labels), border)
@@ -63,19 +102,48 @@ def simulated(assay: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray],
             own.append(best if shares[best] > 0.5 * (mine | (labels == best)).sum() else 0)
         counts.append([len(whole), len(nuclei), int(np.isin(whole, own).sum()), sum(o > 0 for o in own)])
         crops, which = cut_crops(image, nuclei, SIZE)
-        measure = CellMeasure(0, 1, float(levels.dark[1]), faint, nuclei.diameter_px, PIXEL_NM)
-        table, truth = measure.measure(crops), well.truth()
+        measured, truth = [ruler.measure(crops) for ruler in rulers], well.truth()
         for row, index in enumerate(which):
             place = np.flatnonzero(truth["cell"] == own[index])
             if not len(place):
                 continue
-            for name, values in table.items():
-                found.setdefault(name, []).append(float(values[row]))
+            for table, one in zip(tables, measured, strict=True):
+                for name, values in one.items():
+                    table.setdefault(name, []).append(float(values[row]))
             for name, values in truth.items():
                 true.setdefault(name, []).append(float(values[place[0]]))
             true.setdefault("well", []).append(number)
-            true.setdefault("wanted", []).append(STRENGTHS[number // WELLS])
-    return {k: np.array(v) for k, v in found.items()}, {k: np.array(v) for k, v in true.items()}, counts
+            true.setdefault("wanted", []).append(well.strength)
+    arrays = [{name: np.array(values) for name, values in table.items()} for table in (*tables, true)]
+    return Measured(arrays[0], arrays[1], arrays[2], counts, (dark_end, float(ground.level[1])))
+
+
+def backgrounds(bright: Measured) -> Table:
+    """What the ratio owes to where the background is taken from."""
+    table = Table(
+        "Background: the ratio against its truth",
+        [
+            "photons, usual", "background", "grey values", "slope", "found / true, ratios below 1/2",
+            "found / true, ratios above 2",
+        ],
+        "The same simulated translocation wells; slope of base-2 logarithms, medians of what was found over the true "
+        "ratio of light. The dark end is the median of the wells' .5 % quantiles.",
+    )  # fmt: skip
+    for photons, one in ((PlateMicroscope.photons, bright), (DIM_PHOTONS, simulated("translocation", DIM_PHOTONS))):
+        true = np.log2(one.truth["light_ratio"])
+        for name, level, values in (
+            ("dark end", one.levels[0], one.dark),
+            ("empty ground", one.levels[1], one.features),
+        ):
+            found = np.log2(values["nucleus_to_ring"])
+            there = np.isfinite(found)
+            slope = float(np.polyfit(true[there], found[there], 1)[0])
+            low, high = (
+                float(np.median(2 ** (found - true)[there & side])) if (there & side).any() else "-"
+                for side in (true < -1, true > 1)
+            )
+            table.rows.append([photons, name, level, slope, low, high])
+    return table
 
 
 def against_truth() -> list[Table]:
@@ -96,8 +164,10 @@ def against_truth() -> list[Table]:
         ["assay", "feature", "strength against 0", "g, from the truth", "g, measured (95 %)", "AUC (95 %)"],
         f"{WELLS} wells of {SIDE} x {SIDE} pixels at each strength; intervals over wells, Student's.",
     )
+    grounds = []
     for assay in ASSAYS:
-        found, true, counts = simulated(assay)
+        one = simulated(assay)
+        found, true, counts = one.features, one.truth, one.counts
         whole, seen, recalled, right = np.array(counts).sum(0)
         share = float(np.mean(found["nucleus_area_um2"] / true["nucleus_area_um2"]))
         nuclei.rows.append([assay, len(counts), whole, recalled / whole, seen, right / seen, share])
@@ -112,7 +182,7 @@ def against_truth() -> list[Table]:
             correlation = float(np.corrcoef(a[there], b[there])[0, 1])
             features.rows.append([assay, name, len(a), int((~there).sum()), correlation, slope, ratio])
         for name, truth in TRUTHS[assay]:
-            values, known = (as_compared(kinds[name], table[key]) for table, key in ((found, name), (true, truth)))
+            values, known = (measure.as_compared(kinds[name], t[key]) for t, key in ((found, name), (true, truth)))
             for strength in STRENGTHS[1:]:
                 sides = [true["wanted"] == s for s in (0.0, strength)]
                 measured, ideal = (
@@ -132,40 +202,15 @@ def against_truth() -> list[Table]:
                         shown(measured.auc),
                     ]
                 )
-    return [nuclei, features, effects]
+        if assay == "translocation":
+            grounds.append(backgrounds(one))
+    return [nuclei, features, *grounds, effects]
 
 
 def shown(figure: WellFigure) -> str:
     """A figure and the ends of its interval."""
     interval = figure.interval
     return f"{interval.value:.3g} ({interval.low:.3g} to {interval.high:.3g})"
-
-
-def coverage(runs: int = 600, cells: int = 12, between: float = 0.5) -> Table:
-    """How often the intervals of g and AUC hold the truth, where wells differ."""
-    table = Table(
-        "Intervals over wells: how often they hold the truth",
-        ["wells of each condition", "interval", "g, %", "AUC, %", "width of g, median", "g by cells, %"],
-        f"{runs} simulated experiments with {cells} cells a well: N(0 or 1, 1) about wells of N(0, {between:g}). The "
-        "last column takes cells for independent data, with the usual error of g.",
-    )
-    true_g, true_auc = 1 / np.sqrt(1 + between**2), float(norm.cdf(1 / np.sqrt(2 * (1 + between**2))))
-    for wells in (3, 5, 8, 12, 20):
-        generator = np.random.default_rng(11)
-        held, widths = np.zeros(3), []
-        for _ in range(runs):
-            sides = []
-            for shift in (0.0, 1.0):
-                middles = shift + generator.normal(0, between, wells)
-                sides.append((generator.normal(np.repeat(middles, cells), 1.0), np.repeat(np.arange(wells), cells)))
-            found = effect_size(*sides[0], *sides[1], generator=generator)
-            g, n = found.hedges_g.interval, wells * cells
-            by_cells = 1.96 * np.sqrt(2 / n + g.value**2 / (4 * n))
-            held += [g.holds(true_g), found.auc.interval.holds(true_auc), abs(g.value - true_g) < by_cells]
-            widths.append(g.high - g.low)
-        shares = [f"{100 * share / runs:.1f}" for share in held]
-        table.rows.append([wells, found.hedges_g.kind, *shares[:2], float(np.median(widths)), shares[2]])
-    return table
 
 
 def quartiles(values: np.ndarray) -> list[str]:
@@ -183,7 +228,7 @@ def real() -> list[Table]:
     plate = open_plate([f"{negative}:negative", f"{positive}:positive"], ("FKHR-GFP", "DRAQ"))
     cut = cut_plate(plate, nuclei=1, protein=0, size_px=SIZE, test_share=0.5, generator=np.random.default_rng(0))
     crops = cut.crops
-    found = compare_conditions(crops, name="real", generator=np.random.default_rng(0))
+    found = compare_conditions(crops, name="real", reduce=REDUCED, generator=np.random.default_rng(0))
     treatments = np.array([field.treatment for field in plate.fields])
     wells = Table(
         "BBBC013, controls: nuclei and crops",
@@ -196,12 +241,13 @@ def real() -> list[Table]:
             f"crops of {SIZE} px",
             "nuclear area, px (median)",
         ],
-        f"Nuclear diameter measured: {crops.diameter_px:.3g} pixels.",
+        f"Nuclear diameter measured: {crops.diameter_px:.3g} pixels. Background of the protein: "
+        f"{found.measure.background:.3g} grey values, its dark end {crops.levels.dark[0]:.3g}.",
     )
     features = Table(
         "BBBC013, controls: features of cells",
         ["feature", "treatment", "25 %", "median", "75 %", "not measured", "Hedges' g (95 %)", "AUC (95 %)"],
-        "g of base-2 logarithms but for counts and areas of nuclei; intervals over wells, from the bootstrap.",
+        "g of base-2 logarithms but for counts and areas of nuclei; intervals over wells.",
     )
     for name in ("negative", "positive"):
         of_wells = np.array(cut.found)[treatments == name]
@@ -218,14 +264,41 @@ def real() -> list[Table]:
             features.rows.append([feature.name, name, *quartiles(values), missing, *effects])
     judged = Table(
         "BBBC013, controls: classifiers",
-        ["sees", "balanced accuracy (95 %)", "AUC", "test cells"],
-        "Trained on half of the wells of each control, judged on the other half; intervals over wells.",
+        ["sees", "crops", "balanced accuracy (95 %)", "less that of the real (95 %)", "AUC (95 %)", "test cells"],
+        "Trained on half of the wells of each control, judged on the other half; intervals over wells, of differences "
+        "on the same wells. 1/8 and 1/16 are the crops reduced by these factors, by classifiers trained on such; "
+        "coarse pixels are their grey values.",
     )
     for kind, methods in found.accuracies.items():
-        accuracy = methods["real"]
-        judged.rows.append([kind, shown(accuracy.balanced), accuracy.auc, " + ".join(map(str, accuracy.cells))])
+        for method, accuracy in methods.items():
+            less = found.accuracy_differences.get(kind, {}).get(method)
+            difference = "" if less is None else shown(less.balanced)
+            cells = " + ".join(map(str, accuracy.cells))
+            judged.rows.append([kind, method, shown(accuracy.balanced), difference, shown(accuracy.auc), cells])
+    coarse = Table(
+        "BBBC013, controls: the ratio at low resolution",
+        [
+            "crops",
+            "negative, median",
+            "positive, median",
+            "Hedges' g (95 %)",
+            "less that of the real (95 %)",
+            "not measured",
+        ],
+        "The same cells, reduced by bicubic interpolation, enlarged again and measured by the same ruler.",
+    )
+    for method, crop_set in found.sets.items():
+        values = found.tables[method]["nucleus_to_ring"]
+        medians = [quartiles(values[crop_set.treatments == name])[1] for name in ("negative", "positive")]
+        measured = found.effects[method]["nucleus_to_ring"].get("positive")
+        less_g = found.effect_differences.get(method, {}).get("nucleus_to_ring", {}).get("positive")
+        figures = [
+            "-" if measured is None else shown(measured.hedges_g),
+            "" if less_g is None else shown(less_g.hedges_g),
+        ]
+        coarse.rows.append([method, *medians, *figures, int((~np.isfinite(values)).sum())])
     row = open_plate([f"{doses}:{','.join(f'dose {n}' for n in range(1, 10))}"], ("FKHR-GFP", "DRAQ"))
-    return [wells, features, judged, dose_row([field.read() for field in row.fields], found.measure)]
+    return [wells, features, judged, coarse, dose_row([field.read() for field in row.fields], found.measure)]
 
 
 def dose_row(fields: Sequence[np.ndarray], measure: CellMeasure) -> Table:
@@ -246,7 +319,7 @@ def dose_row(fields: Sequence[np.ndarray], measure: CellMeasure) -> Table:
 
 def main() -> None:
     started = time.process_time()
-    tables = [*against_truth(), coverage()]
+    tables = against_truth()
     if TREATMENTS.is_dir():
         tables += real()
     else:

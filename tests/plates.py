@@ -10,6 +10,7 @@ import tifffile
 
 from fluosr.io.write import write_ome_channels, write_text
 from fluosr.phenotypes.crops import CropSet
+from fluosr.phenotypes.ground import Ground
 from fluosr.phenotypes.levels import Levels
 from fluosr.simulate.assays import AssayWell
 from fluosr.simulate.culture import CellCulture
@@ -59,6 +60,7 @@ def crop_set(ratios: dict[str, list[float]], cells: int = 6, seed: int = 0) -> C
         0,
         1,
         10.0,
+        Ground(np.array([100.0, 100.0]), np.array([500.0, 800.0]), 1),
     )
 
 

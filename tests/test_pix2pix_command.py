@@ -56,6 +56,15 @@ def test_a_training_leaves_a_model_its_log_its_curves_and_its_sheets(place: Path
     np.testing.assert_allclose(made.levels.pairs, crops.levels.pairs)
 
 
+def test_a_new_training_removes_the_sheets_of_an_earlier_one(place: Path, tmp_path: Path) -> None:
+    asked = ["train", "pix2pix", place / "crops", "-o", tmp_path / "pairs", "--factor", 4, *TINY]
+    for images, left in ((12, [0, 8, 12]), (8, [0, 8])):
+        told = fluosr(*asked, "--images", images)
+        assert told.code == 0 and f"side by side: {tmp_path / 'pairs.samples'} Model" in told.out, told.err
+        sheets = sorted(path.name for path in (tmp_path / "pairs.samples").iterdir())
+        assert sheets == [f"{seen:010}.png" for seen in left]
+
+
 def test_stopped_and_resumed_the_files_are_the_same(place: Path, tmp_path: Path) -> None:
     lesson = lesson_of(read_training_crops(place / "crops"), Bicubic(32, 4), tiny(images=24))
     _, places = learning.train_to_files(lesson, tmp_path / "whole")

@@ -30,7 +30,7 @@ def test_channels_go_to_disk_and_back_with_names_type_and_pixel_size(tmp_path: P
         write_ome_channels(tmp_path / "b.tif", image, None, ("DNA", "Golgi"))
 
 
-@pytest.mark.parametrize("axes", ["TCYX", "CTYX", "CZYX"])
+@pytest.mark.parametrize("axes", ["TCYX", "CTYX"])
 def test_the_channel_axis_is_the_one_that_is_called_so(tmp_path: Path, axes: str) -> None:
     images = np.arange(3 * 2, dtype=np.uint16).reshape(3, 2, 1, 1) + np.zeros((1, 1, 16, 16), np.uint16)
     stored = images if axes[0] == "T" else images.swapaxes(0, 1)
@@ -38,6 +38,27 @@ def test_the_channel_axis_is_the_one_that_is_called_so(tmp_path: Path, axes: str
     found = open_fields(tmp_path / "a.ome.tif")
     assert found.count == 3 and len(found.channels) == 2
     assert [found.read(n)[:, 0, 0].tolist() for n in range(3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(("axes", "kind"), [("T", "ome.tif"), ("Z", "ome.tif"), ("Z", "tif")])
+def test_time_and_depth_are_no_channels_unless_the_user_says_so(tmp_path: Path, axes: str, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    images = np.stack([field(1.0, 1)[0], field(1.0, 1)[1]])
+    tifffile.imwrite(path, images, metadata={"axes": f"{axes}YX"}, photometric="minisblack", imagej=kind == "tif")
+    with pytest.raises(UsageError, match=r"none of them is called C: time and depth are no channels"):
+        open_fields(path)
+    with pytest.raises(UsageError, match="none of them is called C"):
+        open_plate([f"{path}:control"], ("DNA", "GFP", "actin"))
+    plate = open_plate([f"{path}:control"], ("DNA", "GFP"))
+    assert (plate.fields[0].read() == images).all() and len(plate.fields) == 1
+
+
+def test_planes_of_depth_are_no_wells(tmp_path: Path) -> None:
+    for axes in ("CZYX", "ZCYX"):
+        path = tmp_path / f"{axes}.ome.tif"
+        tifffile.imwrite(path, np.zeros((2, 2, 16, 16), np.uint16), metadata={"axes": axes}, photometric="minisblack")
+        with pytest.raises(UsageError, match="planes of depth show the same cells"):
+            open_fields(path)
 
 
 def test_without_labels_the_last_axis_is_the_channels(tmp_path: Path) -> None:

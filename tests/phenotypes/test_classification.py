@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from fluosr.errors import UsageError
-from fluosr.phenotypes.classification import judge_classifier, pixel_features, train_classifier
+from fluosr.phenotypes.accuracy import judge_classifier
+from fluosr.phenotypes.classification import train_classifier
+from fluosr.phenotypes.pixel_features import pixel_features
 from tests.plates import crop_set
 
 CLASSES = ("control", "drug")
@@ -36,7 +40,7 @@ def test_where_nothing_differs_it_guesses_and_its_interval_holds_a_half() -> Non
     generator = np.random.default_rng(1)
     model = train_classifier(*cells(0.0), CLASSES, generator=generator)
     judged = judge_classifier(model, *cells(0.0, (300, 300), seed=5), generator=generator)
-    assert judged.balanced.interval.holds(0.5) and judged.auc == pytest.approx(0.5, abs=0.08)
+    assert judged.balanced.interval.holds(0.5) and judged.auc.interval.value == pytest.approx(0.5, abs=0.08)
 
 
 def test_the_rare_class_weighs_as_much_as_the_common_one() -> None:
@@ -77,6 +81,23 @@ def test_pixels_alone_tell_cells_apart_in_wells_not_seen() -> None:
     assert judged.balanced.interval.value > 0.9
     moved = pixel_features(3 * crops.pixels[:4] + 50)
     assert moved == pytest.approx(seen[:4], rel=1e-3, abs=1e-4)
+
+
+def test_features_of_pixels_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluosr.phenotypes.pixel_features.AT_ONCE", 4)
+    few = crop_set({"control": [0.3] * 2, "drug": [3.0] * 2}, cells=2).pixels
+    many = np.concatenate([few] * 12)
+    peaks, seen = [], []
+    for pixels in (few, few, many):  # the first time, filters are made
+        tracemalloc.start()
+        seen.append(pixel_features(pixels))
+        peaks.append(tracemalloc.get_traced_memory()[1] - 2 * seen[-1].nbytes)
+        tracemalloc.stop()
+    assert peaks[2] < 1.25 * peaks[1]
+    assert seen[2] == pytest.approx(np.concatenate([seen[0]] * 12), rel=1e-9)
+    assert (pixel_features(many, np.array([9, 2])) == seen[2][[9, 2]]).all()
+    with pytest.raises(UsageError, match="not empty"):
+        pixel_features(many, np.array([], int))
 
 
 def test_a_class_without_cells_is_refused() -> None:

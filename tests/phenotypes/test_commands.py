@@ -28,6 +28,7 @@ def test_from_a_plate_to_effects(tmp_path: Path) -> None:
     assert cut.code == 0, cut.err
     assert "Channels: nuclei DNA, protein protein" in cut.out
     assert "control: train 3 wells" in cut.out and "drug: train 3 wells" in cut.out and "test 1 wells" in cut.out
+    assert "Background of protein: 100 grey values, from the empty ground of 6 fields." in cut.out
     found = read_crop_set(tmp_path / "crops")
     assert len(found) == 8 * 6 and set(found.splits) == {"train", "test"}
     done = fluosr("features", tmp_path / "crops", "-o", tmp_path / "features")
@@ -213,6 +214,15 @@ def test_features_of_what_cannot_be_compared_are_refused(
     done = fluosr("features", "crops", *options, "-o", "out")
     assert done.code == 2 and words in done.err, done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_features_of_others_are_not_written_over_and_that_is_said_before_the_work(tmp_path: Path) -> None:
+    write_crop_set(tmp_path / "crops", crop_set({"control": [1.0], "drug": [2.0]}, cells=2))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "effects.md").write_text("mine")
+    done = fluosr("features", tmp_path / "crops", "--control", "placebo", "-o", tmp_path / "out")
+    assert done.code == 1 and "holds effects.md, which no earlier run of fluosr left there" in done.err
+    assert (tmp_path / "out" / "effects.md").read_text() == "mine"
 
 
 def test_crops_of_one_treatment_are_refused(tmp_path: Path) -> None:

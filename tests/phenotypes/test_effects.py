@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm, ttest_ind
 
 from fluosr.errors import UsageError
 from fluosr.phenotypes.effects import Effect, effect_size
@@ -83,6 +84,53 @@ def test_intervals_hold_the_truth_where_wells_differ(wells: int) -> None:
         found = effect_size(*sides[0], *sides[1], generator=generator).hedges_g
         held += found.interval.holds(truth / math.sqrt(1.25))
     assert held / runs >= 0.88
+
+
+@given(
+    control=st.lists(st.floats(-9, 9), min_size=2, max_size=7),
+    condition=st.lists(st.floats(-9, 9), min_size=2, max_size=7),
+)
+def test_of_few_wells_a_difference_of_means_has_the_interval_of_welch(
+    control: list[float], condition: list[float]
+) -> None:
+    groups = [np.round(control, 3), np.round(condition, 3)]
+    if min(np.ptp(group) for group in groups) < 1e-2:
+        return
+
+    def figure(times_0: np.ndarray, times_1: np.ndarray) -> np.ndarray:
+        first, second = (t @ group / t.sum(1) for t, group in zip((times_0, times_1), groups, strict=True))
+        return np.asarray(second - first)
+
+    found = over_wells(figure, (len(control), len(condition)), np.random.default_rng(0)).interval
+    expected = ttest_ind(groups[1], groups[0], equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("wells", [3, 5])
+def test_areas_near_their_end_have_intervals_that_hold_the_truth(wells: int) -> None:
+    # By their own scatter, which is no Gaussian's near 1, the intervals hold the truth in 85 of 100 cases.
+    generator, runs, shift = np.random.default_rng(2), 150, 3.0
+    truth = norm.cdf(shift / math.sqrt(2 * 1.25))
+    held = np.zeros(2)
+    for _ in range(runs):
+        middles = [generator.normal(side, 0.5, wells) for side in (0.0, shift)]
+        cells = [generator.normal(np.repeat(middle, 12), 1.0) for middle in middles]
+        found = effect_size(
+            cells[0], np.repeat(np.arange(wells), 12), cells[1], np.repeat(np.arange(wells), 12), generator=generator
+        )
+        held += [found.auc.interval.holds(truth), found.hedges_g.interval.holds(shift / math.sqrt(1.25))]
+        assert 0 <= found.auc.interval.low <= found.auc.interval.value <= found.auc.interval.high <= 1
+    assert (held / runs >= 0.91).all() and (held / runs < 1).all()
+
+
+def test_where_nothing_bounds_a_figure_both_ends_are_infinite_whatever_its_limits() -> None:
+    def undone(times_0: np.ndarray, times_1: np.ndarray) -> np.ndarray:
+        whole = (times_0 > 0).all(1) & (times_1 > 0).all(1)
+        return np.where(whole, 0.5, np.nan)  # nothing is left to measure without one of the wells
+
+    for counts in ((1, 5), (4, 4), (9, 9)):
+        found = over_wells(undone, counts, np.random.default_rng(0), limits=(0.0, 1.0))
+        assert found.kind == "none" and (found.interval.low, found.interval.high) == (-math.inf, math.inf)
 
 
 def test_one_well_has_no_interval_and_says_so() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from fluosr.errors import AcquisitionError, UsageError
 from fluosr.phenotypes.crops import cut_crops
-from fluosr.phenotypes.features import FEATURES, CellMeasure, as_compared
+from fluosr.phenotypes.features import FEATURES, CellMeasure
 from fluosr.phenotypes.nuclei import find_nuclei
 from tests.plates import cell, well
 
@@ -100,9 +100,33 @@ def test_bad_crops_are_refused() -> None:
 
 def test_ratios_are_compared_by_their_logarithm() -> None:
     ratio, count = FEATURES[0], FEATURES[1]
-    assert as_compared(ratio, np.array([0.5, 1, 2])).tolist() == [-1, 0, 1]
-    assert np.isnan(as_compared(ratio, np.array([0.0, np.nan]))).all()
-    assert as_compared(count, np.array([0.0, 3.0])).tolist() == [0, 3]
+    assert MEASURE.as_compared(ratio, np.array([0.5, 1, 2])).tolist() == [-1, 0, 1]
+    assert np.isnan(MEASURE.as_compared(ratio, np.array([0.0, np.nan]))).all()
+    assert MEASURE.as_compared(count, np.array([0.0, 3.0])).tolist() == [0, 3]
+
+
+def test_cells_without_protein_are_compared_and_not_left_out() -> None:
+    # Noise puts half of them below the background: these count as the floor.
+    generator = np.random.default_rng(0)
+    crops = np.stack([cell(1.0, brightness=0.0) for _ in range(8)])
+    crops[:, 1] += generator.normal(0, 8, (8, 32, 32)) + generator.normal(0, 3, (8, 1, 1))
+    table = MEASURE.measure(crops)
+    ring = next(feature for feature in FEATURES if feature.name == "ring_mean")
+    assert (table["ring_mean"] < 0).any() and (table["ring_mean"] > 0).any()
+    compared = MEASURE.as_compared(ring, table["ring_mean"])
+    assert np.isfinite(compared).all() and compared.min() == math.log2(MEASURE.floor)
+    assert np.isnan(MEASURE.as_compared(ring, np.array([np.nan]))).all()
+
+
+def test_a_ratio_whose_ring_is_below_the_background_is_a_bound_and_counted() -> None:
+    y, x = np.indices((32, 32))
+    gone = np.hypot(y - 16, x - 16) <= 5
+    without_ring = cell(1.0)
+    without_ring[1] = 98 + 300.0 * gone
+    table = MEASURE.measure(np.stack([cell(1.0), without_ring, cell(1.0, brightness=0.0)]))
+    assert table["ring_mean"][1] < 0
+    assert table["nucleus_to_ring"][1] == pytest.approx(table["nucleus_mean"][1] / MEASURE.floor)
+    assert MEASURE.floored(table) == 1  # of the last no ratio was taken
 
 
 @pytest.mark.parametrize("assay", ["translocation", "golgi"])

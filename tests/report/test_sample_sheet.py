@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from fluosr.report.sample_sheet import GAP_GREY, in_colour, write_sheet
+from fluosr.report.sample_sheet import GAP_GREY, SampleSheets, in_colour, write_sheet
 
 
 def test_each_image_is_in_its_place_with_gaps_between(tmp_path: Path) -> None:
@@ -36,3 +36,25 @@ def test_channels_have_their_colours(channels: int, colour: list[float]) -> None
     image[:, 0] = 0.0
     image[:, 3:] = 7.0
     np.testing.assert_allclose(in_colour(image)[0, 0, 0], colour)
+
+
+def test_all_sheets_of_a_training_have_its_columns(tmp_path: Path) -> None:
+    images = np.zeros((6, 1, 96, 96))
+    for columns, shape in ((None, (2, 3)), (2, (3, 2)), (6, (1, 6))):
+        sheets = SampleSheets(tmp_path / "cells.samples", resumed=False, columns=columns)
+        for seen in (0, 8):
+            assert imread(sheets.write(images, seen)).shape[:2] == tuple(97 * count - 1 for count in shape)
+
+
+def test_sheets_of_an_earlier_training_go_unless_it_is_resumed(tmp_path: Path) -> None:
+    images, folder = np.zeros((1, 1, 32, 32)), tmp_path / "cells.samples"
+    first = SampleSheets(folder, resumed=False)
+    for seen in (0, 8, 16):
+        first.write(images, seen)
+    (folder / "mine.png").write_bytes(b"mine")
+    SampleSheets(folder, resumed=True).write(images, 24)
+    assert len(list(folder.iterdir())) == 5
+    again = SampleSheets(folder, resumed=False)
+    again.write(images, 0)
+    again.write(images, 12)
+    assert sorted(path.name for path in folder.iterdir()) == ["0000000000.png", "0000000012.png", "mine.png"]

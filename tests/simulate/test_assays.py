@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fluosr.errors import UsageError
-from fluosr.simulate.assays import ASSAYS, AssayWell, PlateMicroscope, plate_of
+from fluosr.simulate.assay_plate import plate_of
+from fluosr.simulate.assays import ASSAYS, AssayWell, PlateMicroscope
 from fluosr.simulate.culture import CellCulture
 from tests.plates import well
 
@@ -112,6 +113,27 @@ def test_a_plate_repeats_itself_and_its_wells_differ() -> None:
     assert (first[0][2].image() != first[1][2].image()).any()
 
 
+@pytest.mark.parametrize(("strength", "scatter"), [(0.6, 0.1), (0.2, 0.3), (0.8, 0.0), (1.0, 0.2)])
+def test_wells_scatter_about_the_strength(strength: float, scatter: float) -> None:
+    plate = plate_of("golgi", 384, 300, strength=strength, well_scatter=scatter, seed=1)
+    treated = np.array([well.strength for _, treatment, well in plate if treatment == "treated"])
+    rest = np.array([well.strength for _, treatment, well in plate if treatment == "untreated"])
+    assert treated.mean() == pytest.approx(strength, rel=0.05) and ((treated >= 0) & (treated <= 1)).all()
+    if strength == 1 or scatter == 0:
+        assert (treated == strength).all()
+    else:
+        assert treated.std() / strength == pytest.approx(scatter, rel=0.15)
+    assert rest.std() / AssayWell.resting == pytest.approx(scatter, rel=0.2)
+    # The scatter moves nothing else.
+    same = plate_of("golgi", 384, 300, strength=strength, well_scatter=0.0, seed=1)
+    assert [well.seed for _, _, well in same] == [well.seed for _, _, well in plate]
+
+
+def test_a_strength_near_its_end_scatters_less() -> None:
+    strengths = [well.strength for _, _, well in plate_of("golgi", 200, 200, strength=0.98, well_scatter=0.5)]
+    assert np.std(strengths) == pytest.approx(0.5 * np.sqrt(0.98 * 0.02), rel=0.2)
+
+
 def test_what_cannot_be_is_refused() -> None:
     culture = CellCulture((64, 64))
     with pytest.raises(UsageError, match="no assay 'mitosis': take one of translocation, golgi"):
@@ -120,6 +142,8 @@ def test_what_cannot_be_is_refused() -> None:
         AssayWell("golgi", culture, strength=1.2)
     with pytest.raises(UsageError, match="no more of them treated"):
         plate_of("golgi", 3, 4)
+    with pytest.raises(UsageError, match=r"well_scatter lies between 0 and 0\.5, got 0\.6"):
+        plate_of("golgi", 3, 1, well_scatter=0.6)
     with pytest.raises(UsageError, match="photons of a plate microscope"):
         PlateMicroscope(photons=0)
     with pytest.raises(UsageError, match="needs 32 x 32 pixels"):

@@ -25,6 +25,10 @@ def assay(
     non_responders: Annotated[
         float, typer.Option("--non-responders", help="share of treated cells that stay as they were")
     ] = 0.1,
+    well_scatter: Annotated[
+        float,
+        typer.Option("--well-scatter", help="of the strength from well to well: relative standard deviation, 0 to 0.5"),
+    ] = 0.1,
     height: Annotated[int, typer.Option("--height", min=32, help="of a field, pixels")] = 512,
     width: Annotated[int, typer.Option("--width", min=32, help="of a field, pixels")] = 512,
     pixel_size: Annotated[float, typer.Option("--pixel-size", help="nm")] = 400.0,
@@ -38,7 +42,8 @@ def assay(
 ) -> None:
     """Wells of an assay with three channels (DNA, the protein, actin or tubulin), and the phenotype of every cell."""
     from fluosr.io.assay_plates import save_plate
-    from fluosr.simulate.assays import PlateMicroscope, plate_of
+    from fluosr.simulate.assay_plate import plate_of
+    from fluosr.simulate.assays import PlateMicroscope
     from fluosr.simulate.culture import CellCulture
 
     chosen = plate_of(
@@ -47,6 +52,7 @@ def assay(
         treated,
         strength=strength,
         non_responders=non_responders,
+        well_scatter=well_scatter,
         culture=CellCulture((height, width), pixel_size, spacing_nm=spacing),
         microscope=PlateMicroscope(fwhm_nm=fwhm, photons=photons, background_photons=background),
         seed=seed,

@@ -36,17 +36,18 @@ def generator(
     from fluosr.io.training_crops import read_training_crops
     from fluosr.io.write import write_bytes
     from fluosr.learning import LIVE_LOG, Companions, path_beside, training_folder
-    from fluosr.report.sample_sheet import write_sheet
+    from fluosr.report.sample_sheet import SampleSheets
     from fluosr.report.training_curves import GENERATOR, LOG_FILES, draw_log, is_log, log_lines, score_panels
 
     parameters = built("train generator", GeneratorTraining, options)
     found = read_training_crops(crops)
-    live, sheets = training_folder(output) / LIVE_LOG, path_beside(output, ".samples")
+    live = training_folder(output) / LIVE_LOG
+    sheets = SampleSheets(path_beside(output, ".samples"), resumed=resume)
     lesson = lesson_of(
         found,
         parameters,
         on_log=lambda entries: write_bytes(live, log_lines(entries)),
-        on_samples=lambda images, seen: write_sheet(sheets / f"{seen:010}.png", images),
+        on_samples=sheets.write,
     )
     sides = f"{found.resolution} x {found.resolution}"
     for channel, (dark, bright) in zip(found.channels, found.levels.pairs, strict=True):
@@ -67,5 +68,5 @@ def generator(
     for warning in made.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     logs = ", ".join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)
-    typer.echo(f"Log: {logs}; samples: {sheets}")
+    typer.echo(f"Log: {logs}; samples: {sheets.folder}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")

@@ -82,6 +82,9 @@ def crops(
     typer.echo(f"Wrote {len(found)} crops of {size} x {size} pixels to {output}: {said}.")
     named = f"nuclei {found.channels[of_nuclei]}, protein {found.channels[of_protein]}"
     typer.echo(f"Channels: {named}; nuclear diameter {found.diameter_px:.3g} pixels.")
+    ground = found.taken_ground
+    told = f"from the empty ground of {ground.fields} fields" if ground.fields else "the dark end of all pixels"
+    typer.echo(f"Background of {found.channels[of_protein]}: {ground.level[of_protein]:.4g} grey values, {told}.")
     for treatment in dict.fromkeys(found.treatments.tolist()):
         parts = []
         for split in ("train", "test"):
@@ -114,6 +117,15 @@ def features(
     classify: Annotated[
         bool, typer.Option("--classify/--no-classify", help="train classifiers and judge them on the test wells")
     ] = True,
+    reduce: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--reduce",
+            help="show beside them what the crops tell when they are reduced by this factor (2, 4, 8, ...), by "
+            "classifiers that have learnt from such crops; may be given several times",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=folder_named, metavar="FOLDER", help="folder for the results")
     ] = Path("features"),
@@ -124,7 +136,7 @@ def features(
 
     from fluosr.io.crop_sets import read_crop_set
     from fluosr.phenotypes.comparison import compare_conditions
-    from fluosr.report.phenotype_files import effects_markdown, save_features
+    from fluosr.report.phenotype_files import check_features_folder, effects_markdown, save_features
 
     if split not in ("all", "train", "test"):
         raise UsageError(f"--split {split}: take all, train or test.")
@@ -135,6 +147,8 @@ def features(
         if label == name or label in others:
             raise UsageError(f"two sets of crops are called {label}: rename one of the folders, they name the methods.")
         others[label] = read_crop_set(folder)
+    if output.exists():  # before the work, and without a folder for what is refused later
+        check_features_folder(output)
     found = compare_conditions(
         read_crop_set(crops),
         others,
@@ -143,6 +157,7 @@ def features(
         split=None if split == "all" else split,
         spot_threshold=spot_threshold,
         classify=classify,
+        reduce=reduce or (),
         generator=np.random.default_rng(seed),
     )
     written = save_features(output, found)

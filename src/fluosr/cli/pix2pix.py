@@ -41,19 +41,20 @@ def pix2pix(
     from fluosr.io.write import write_bytes
     from fluosr.latent.pix2pix_lesson import LearntPix2Pix, lesson_of
     from fluosr.learning import LIVE_LOG, Companions, path_beside, training_folder
-    from fluosr.report.sample_sheet import write_sheet
+    from fluosr.report.sample_sheet import SampleSheets
     from fluosr.report.training_curves import LOG_FILES, PIX2PIX, draw_log, is_log, log_lines
 
     parameters = built("train pix2pix", Pix2PixTraining, options)
     found = read_training_crops(crops)
     degradation = degradation_for(found.resolution, found.pixel_size_nm, factor, fwhm)
-    live, sheets = training_folder(output) / LIVE_LOG, path_beside(output, ".samples")
+    live = training_folder(output) / LIVE_LOG
+    sheets = SampleSheets(path_beside(output, ".samples"), resumed=resume, columns=SHEET_COLUMNS)
     lesson = lesson_of(
         found,
         degradation,
         parameters,
         on_log=lambda entries: write_bytes(live, log_lines(entries)),
-        on_samples=lambda images, seen: write_sheet(sheets / f"{seen:010}.png", images, SHEET_COLUMNS),
+        on_samples=sheets.write,
     )
     typer.echo(f"{len(found.crops)} crops of {found.resolution} x {found.resolution} pixels; {degradation.name}")
 
@@ -67,5 +68,5 @@ def pix2pix(
         "that are invented count as wrong: look at the sheets too."
     )
     logs = ", ".join(str(files[0].with_suffix(ending)) for ending in LOG_FILES)
-    typer.echo(f"Log: {logs}; given, made and sharp side by side: {sheets}")
+    typer.echo(f"Log: {logs}; given, made and sharp side by side: {sheets.folder}")
     typer.echo(f"Model: {', '.join(str(path) for path in files)}")

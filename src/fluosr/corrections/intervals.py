@@ -50,7 +50,7 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def student(degrees: int) -> float:
+def student(degrees: float) -> float:
     """Half the width of a 95 % interval in standard errors, when the error is known from so many degrees of freedom."""
     from scipy.stats import t
 

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fluosr.errors import OutputError
@@ -27,7 +28,8 @@ def save_plate(
 
     Args:
         folder: made where it is not there.
-        wells: (name, treatment, well) of :func:`~fluosr.simulate.assays.plate_of`.
+        wells: (name, treatment, well) of :func:`~fluosr.simulate.assay_plate.plate_of`; one is drawn at a time, and
+            nothing of it is kept once it is written.
         seed: of the plate, for the record.
         done: is told after each well how many are.
 
@@ -50,7 +52,8 @@ def save_plate(
     rows: list[tuple[str, str, str]] = []
     truth: list[tuple[object, ...]] = []
     written: list[Path] = []
-    for number, (name, treatment, well) in enumerate(wells):
+    for number, (name, treatment, described) in enumerate(wells):
+        well = replace(described)  # what is drawn of a well stays with it: with this one, and it goes
         path, masks = folder / f"{name}.ome.tif", folder / MASKS / f"{name}.tif"
         pixel = well.culture.pixel_size_nm
         write_ome_channels(path, well.image(), pixel, well.channels)
@@ -65,8 +68,8 @@ def save_plate(
             done(number + 1)
     write_text(folder / TABLE, _table([("file", "well", "treatment"), *rows]))
     write_text(folder / TRUTH, _table(truth))
-    described = [{"well": name, "treatment": treatment, **well.describe()} for name, treatment, well in wells]
-    write_json(folder / RECORD, {"seed": seed, "wells": described})
+    record = [{"well": name, "treatment": treatment, **well.describe()} for name, treatment, well in wells]
+    write_json(folder / RECORD, {"seed": seed, "wells": record})
     return [*written, folder / TABLE, folder / TRUTH, folder / RECORD]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fluosr.acquisition import FrameSource
 from fluosr.errors import UsageError
+from fluosr.io.axes import UNLABELLED
 from fluosr.io.damage import decoder_errors
 from fluosr.io.movie import LARGEST_PIXEL_NM
 from fluosr.io.stack import ome_root
@@ -41,22 +42,42 @@ class ChannelFields:
         return np.asarray(self.frames.read(self.order[number].tolist()), np.float32)
 
 
-def open_fields(path: Path) -> ChannelFields:
+def open_fields(path: Path, named: int = 0) -> ChannelFields:
     """A TIFF of one field (C, Y, X), or of several (N, C, Y, X).
 
-    The channels' axis is the one that the file calls C; where it calls none so, the last before Y and X.
+    The channels' axis is the one that the file calls C; where it calls none so, the last before Y and X that has no
+    name. Time and depth are no channels: an axis of such a name is taken for them only where the file has no other and
+    the user has named as many channels. Planes of depth are no fields either.
+
+    Args:
+        path: the file.
+        named: number of the channels that the user has named; 0 for none.
 
     Raises:
         ImageReadError: it cannot be read.
-        UsageError: more axes, or one image only.
+        UsageError: more axes, one image only, or axes that are none of channels.
     """
     opened = open_images(path)
     labels, sizes = opened.metadata["axes"][:-2], opened.metadata["sizes"][:-2]
+    shape = " x ".join(map(str, opened.metadata["sizes"]))
     long = [number for number, size in enumerate(sizes) if size > 1]
-    channel_axis = labels.index("C") if "C" in labels else (long[-1] if long else None)
+    nameless = [number for number in long if labels[number] in UNLABELLED]
+    channel_axis = labels.index("C") if "C" in labels else (nameless[-1] if nameless else None)
+    if channel_axis is None and len(long) == 1 and sizes[long[0]] == named:
+        channel_axis = long[0]
+    if channel_axis is None and long:
+        raise UsageError(
+            f"{path} has the axes {opened.axes} ({shape}), and none of them is called C: time and depth are no "
+            "channels. Save it as (C, Y, X), in ImageJ by Stack to Hyperstack; or if they are its channels, name them "
+            "with --channels."
+        )
     others = [number for number in long if number != channel_axis]
+    if any(labels[number] == "Z" for number in others):
+        raise UsageError(
+            f"{path} has the axes {opened.axes} ({shape}): planes of depth show the same cells and are no fields. Save "
+            "one plane, or a projection of them, as (C, Y, X)."
+        )
     if channel_axis is None or sizes[channel_axis] < 2 or len(others) > 1:
-        shape = " x ".join(map(str, opened.metadata["sizes"]))
         raise UsageError(
             f"{path} has the axes {opened.axes or 'YX'} ({shape}): a field has two channels or more, (C, Y, X), and a "
             "file holds one field or several, (N, C, Y, X). Save the channels of a field as one TIFF."

@@ -18,6 +18,7 @@ from fluosr.errors import ImageReadError, OutputError, UsageError
 from fluosr.io.channels import open_fields
 from fluosr.io.write import StrPath, make_folder, write_json, write_ome_channels, write_text
 from fluosr.phenotypes.crops import CropSet, check_wells
+from fluosr.phenotypes.ground import Ground
 from fluosr.phenotypes.levels import Levels
 
 TABLE, RECORD = "crops.csv", "crops.json"
@@ -71,6 +72,7 @@ def write_crop_set(folder: StrPath, crops: CropSet, **more: Any) -> list[Path]:
         "nucleus_diameter_px": crops.diameter_px,
         "pixel_size_nm": crops.pixel_size_nm,
         "levels": crops.levels.pairs,
+        "background": None if crops.ground is None else vars(crops.ground),
         **more,
     }
     write_json(folder / RECORD, record)
@@ -129,6 +131,7 @@ def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
         nuclei, protein = int(record["nuclei"]), int(record["protein"])
         diameter = float(record["nucleus_diameter_px"])
         dark, bright = levels.T
+        ground = _ground(record.get("background"))
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise ImageReadError(
             f"{folder}: its TIFFs, {TABLE} and {RECORD} do not fit each other ({type(error).__name__}: {error}). Make "
@@ -152,7 +155,14 @@ def read_crop_set(folder: StrPath, split: str | None = None) -> CropSet:
         nuclei,
         protein,
         diameter,
+        ground,
     )
+
+
+def _ground(given: Any) -> Ground | None:
+    if given is None:  # sets of other makers, and of before it was measured
+        return None
+    return Ground(np.array(given["level"], float), np.array(given["reach"], float), int(given["fields"]))
 
 
 def _record(path: Path) -> dict[str, Any]:

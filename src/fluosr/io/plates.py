@@ -36,9 +36,9 @@ def open_plate(sources: Sequence[str], channels: Sequence[str] = ()) -> Plate:
     if not sources:
         raise UsageError(f"no plate was given. {HOW}.")
     if len(sources) == 1 and Path(sources[0]).is_dir():
-        found = _of_folder(Path(sources[0]))
+        found = _of_folder(Path(sources[0]), len(channels))
     else:
-        found = [row for source in sources for row in _of_file(source)]
+        found = [row for source in sources for row in _of_file(source, len(channels))]
         file_of: dict[str, Path] = {}
         for field, fields in found:
             earlier = file_of.setdefault(field.well, fields.path)
@@ -91,7 +91,7 @@ def _refuse_twice(found: list[tuple[PlateField, ChannelFields]]) -> None:
         seen.add(place)
 
 
-def _of_folder(folder: Path) -> list[tuple[PlateField, ChannelFields]]:
+def _of_folder(folder: Path, named: int) -> list[tuple[PlateField, ChannelFields]]:
     table = folder / TABLE
     if not table.is_file():
         raise ImageReadError(f"{folder} has no {TABLE}. {HOW}.")
@@ -112,7 +112,7 @@ def _of_folder(folder: Path) -> list[tuple[PlateField, ChannelFields]]:
         empty = [column for column in COLUMNS if not row[column]]
         if empty:
             raise UsageError(f"{table}, line {number}: {empty[0]} is empty.")
-        fields = open_fields(folder / row["file"])
+        fields = open_fields(folder / row["file"], named)
         if fields.count > 1:
             raise UsageError(
                 f"{fields.path} holds {fields.count} fields; a row of {TABLE} is one: save them apart, or give the "
@@ -125,13 +125,13 @@ def _of_folder(folder: Path) -> list[tuple[PlateField, ChannelFields]]:
     return found
 
 
-def _of_file(source: str) -> list[tuple[PlateField, ChannelFields]]:
+def _of_file(source: str, named: int) -> list[tuple[PlateField, ChannelFields]]:
     name, colon, text = source.rpartition(":")
     if not colon or not name or Path(source).is_file():
         raise UsageError(f"{source} is given without its treatment. {HOW}.")
     if not Path(name).is_file():
         raise ImageReadError(f"{name} is not there. {HOW}.")
-    fields = open_fields(Path(name))
+    fields = open_fields(Path(name), named)
     treatments = [part.strip() for part in text.split(",")]
     if not all(treatments):
         raise UsageError(f"{source}: the treatment is empty. {HOW}.")

@@ -1,15 +1,12 @@
-"""Classifiers of treatments, trained on cells of some wells and judged on others: on features, or on pixels."""
+"""Classifiers of treatments, trained on the cells of some wells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.phenotypes.wells import WellFigure, over_wells
-from fluosr.quality.features import RandomConvolutions
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # tried on wells left out
 FOLDS = 4
@@ -96,93 +93,6 @@ def train_classifier(
     mean, spread = _scale(features)
     weights, bias = _fit(_standard(features, mean, spread), treated, penalty)
     return TreatmentClassifier(classes, mean, spread, weights, bias, penalty)
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How often a classifier is right.
-
-    Args:
-        balanced: mean of the shares of control and of treated cells that are told rightly: .5 by guessing, whatever
-            the classes' sizes.
-        auc: chance that a treated cell gets a higher probability than a control cell.
-        cells: of control and treated.
-    """
-
-    balanced: WellFigure
-    auc: float
-    cells: tuple[int, int]
-
-    def describe(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return {"balanced_accuracy": self.balanced.describe(), "auc": self.auc, "cells": list(self.cells)}
-
-
-def judge_classifier(
-    classifier: TreatmentClassifier,
-    features: np.ndarray,
-    treatments: np.ndarray,
-    wells: np.ndarray,
-    *,
-    generator: np.random.Generator,
-) -> Accuracy:
-    """The accuracy on cells of wells that it has not seen, with its interval over wells.
-
-    Args:
-        classifier: trained.
-        features, treatments, wells: as for :func:`train_classifier`.
-        generator: of the draws.
-
-    Raises:
-        UsageError: a class without cells.
-    """
-    treatments, wells = np.asarray(treatments), np.asarray(wells)
-    told = classifier.probability(features)
-    right: list[np.ndarray] = []  # of each class, for each well: cells that are right, and cells
-    scores = []
-    for number, name in enumerate(classifier.classes):
-        mine = treatments == name
-        if not mine.any():
-            raise UsageError(f"there is no cell of {name} to judge a classifier on: put wells of it in the test split.")
-        good = (told[mine] > 0.5) == bool(number)
-        right.append(
-            np.array([(good[wells[mine] == w].sum(), (wells[mine] == w).sum()) for w in np.unique(wells[mine])])
-        )
-        scores.append(told[mine])
-
-    def figure(times_0: np.ndarray, times_1: np.ndarray) -> np.ndarray:
-        shares = [(times @ part).T for times, part in zip((times_0, times_1), right, strict=True)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(sum(hits / cells for hits, cells in shares) / 2)
-
-    balanced = over_wells(figure, (len(right[0]), len(right[1])), generator, limits=(0.0, 1.0))
-    order = np.sort(scores[0])
-    won = (np.searchsorted(order, scores[1], "left") + np.searchsorted(order, scores[1], "right")) / 2
-    return Accuracy(balanced, float(won.mean() / len(order)), (len(scores[0]), len(scores[1])))
-
-
-def pixel_features(pixels: np.ndarray) -> np.ndarray:
-    """(N, C, R, R) -> (N, F) of the picture itself: 48 responses of random filters a channel, and how channels agree.
-
-    The filters are those of ``fluosr-random-conv``, which see texture and not brightness; added are, for each pair of
-    channels, the correlation of their pixels at three scales, which gain and offset change as little.
-
-    Raises:
-        UsageError: sides below 28 pixels, or values that are not finite.
-    """
-    pixels = np.asarray(pixels)
-    filters = RandomConvolutions()
-    found = [filters.features(pixels[:, channel]) for channel in range(pixels.shape[1])]
-    level = pixels.astype(float)
-    for _ in range(3):
-        flat = level.reshape(*level.shape[:2], -1)
-        flat = flat - flat.mean(2, keepdims=True)
-        flat /= np.maximum(np.sqrt((flat**2).mean(2, keepdims=True)), 1e-9)
-        agree = np.einsum("nap,nbp->nab", flat, flat) / flat.shape[2]
-        found.append(agree[:, *np.triu_indices(pixels.shape[1], 1)])
-        count, channels, height, width = level.shape
-        level = level.reshape(count, channels, height // 2, 2, width // 2, 2).mean((3, 5))
-    return np.concatenate(found, axis=1)
 
 
 def _standard(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:

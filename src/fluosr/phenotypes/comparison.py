@@ -1,18 +1,24 @@
-"""Conditions compared in every feature, as several methods show the same cells, with a classifier beside."""
+"""Conditions compared in every feature, as several methods show the same cells, with classifiers beside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.phenotypes.classification import Accuracy, judge_classifier, pixel_features, train_classifier
+from fluosr.phenotypes.accuracy import Accuracy, AccuracyDifference
 from fluosr.phenotypes.crops import CropSet, check_split
-from fluosr.phenotypes.effects import Effect, effect_size
-from fluosr.phenotypes.features import CellMeasure, Feature, as_compared, feature_matrix
+from fluosr.phenotypes.effects import CellValues, Effect, EffectDifference, effect_difference, effect_size
+from fluosr.phenotypes.features import CellMeasure, Feature
+from fluosr.phenotypes.low_resolution import coarse_values, low_resolution
+from fluosr.phenotypes.matching import common_cells
+from fluosr.phenotypes.verdicts import Shown, verdicts
+
+Effects = dict[str, dict[str, dict[str, Effect]]]
+EffectDifferences = dict[str, dict[str, dict[str, EffectDifference]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +26,17 @@ class PhenotypeComparison:
     """What was measured.
 
     Attributes:
-        sets: method -> its crops, of the same cells.
+        sets: method -> its crops, of the same cells; the reference first, the low-resolution bounds last.
         measure: how all of them were measured.
         control: name of the treatment that the others are held against.
         treatments: all, the control first.
         tables: method -> feature -> (N,) values.
         effects: method -> feature -> treatment -> effect; none where too few cells could be measured.
-        accuracies: what the classifier saw ("features", "pixels") -> method -> accuracy on the test wells.
+        effect_differences: likewise, each method's less the reference's on the same wells.
+        accuracies: what the classifier saw ("features", "pixels"; of bounds "coarse pixels") -> method -> accuracy on
+            the test wells.
+        accuracy_differences: likewise, each method's less the reference's on the same cells.
+        bounds: methods that are the reference at low resolution: their classifiers have learnt from such crops.
         notes: what the user should know, in plain words.
     """
 
@@ -35,8 +45,11 @@ class PhenotypeComparison:
     control: str
     treatments: tuple[str, ...]
     tables: dict[str, dict[str, np.ndarray]]
-    effects: dict[str, dict[str, dict[str, Effect]]]
+    effects: Effects
+    effect_differences: EffectDifferences
     accuracies: dict[str, dict[str, Accuracy]]
+    accuracy_differences: dict[str, dict[str, AccuracyDifference]]
+    bounds: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -50,17 +63,11 @@ class PhenotypeComparison:
             "control": self.control,
             "treatments": list(self.treatments),
             "measure": vars(self.measure),
-            "effects": {
-                method: {
-                    feature: {name: effect.describe() for name, effect in found.items()}
-                    for feature, found in of_method.items()
-                }
-                for method, of_method in self.effects.items()
-            },
-            "classifiers": {
-                kind: {method: found.describe() for method, found in judged.items()}
-                for kind, judged in self.accuracies.items()
-            },
+            "low_resolution_bounds": list(self.bounds),
+            "effects": _described(self.effects),
+            "effect_differences": _described(self.effect_differences),
+            "classifiers": _described(self.accuracies),
+            "classifier_differences": _described(self.accuracy_differences),
             "notes": list(self.notes),
         }
 
@@ -74,12 +81,14 @@ def compare_conditions(
     split: str | None = None,
     spot_threshold: float | None = None,
     classify: bool = True,
+    reduce: Sequence[int] = (),
     generator: np.random.Generator,
 ) -> PhenotypeComparison:
     """Measure every cell, and say how far each treatment lies from the control.
 
-    Levels, background and nuclear diameter are the reference's for all. Classifiers learn on the reference's cells of
-    the training wells, and are judged on every method's cells of the test wells.
+    Background, what is faint and the nuclear diameter are the reference's for all. Classifiers learn on the reference's
+    cells of the training wells, and are judged on every method's cells of the test wells; those of the low-resolution
+    bounds learn from low-resolution cells of the same training wells.
 
     Args:
         reference: crops as they were taken.
@@ -89,14 +98,23 @@ def compare_conditions(
         control: treatment; the first of the reference's without.
         spot_threshold: grey values above the background; Otsu's in each cell without.
         classify: train and judge classifiers.
+        reduce: factors by which the reference is reduced, each for a low-resolution bound.
         generator: of intervals and folds.
 
     Raises:
-        UsageError: one treatment only, no such control or split, methods without a common cell or of other channels or
-            sizes.
+        UsageError: one treatment only, no such control, split or factor, methods without a common cell or of other
+            channels or sizes.
     """
     given = {name: reference, **(others or {})}
-    rows, notes = _common(given, name)
+    rows, notes = common_cells(given, name)
+    factors = {f"{name} 1/{factor}": factor for factor in reduce}
+    for bound, factor in factors.items():
+        given[bound], rows[bound] = low_resolution(reference, factor), rows[name]
+    if reference.ground is None:
+        notes.append(
+            "these crops do not say their background: the dark end of all pixels was taken off, which is too low. Make "
+            "them anew with fluosr crops."
+        )
     if split is not None:
         check_split(split)
         rows = {method: mine[given[method].splits[mine] == split] for method, mine in rows.items()}
@@ -104,138 +122,103 @@ def compare_conditions(
             raise UsageError(
                 f"there is no cell of the {split} split: measure all, or make crops with other wells in it."
             )
-    sets = {method: crops.chosen(rows[method]) for method, crops in given.items()}
-    present = list(dict.fromkeys(sets[name].treatments.tolist()))
+    treatments = _treatments(reference.treatments[rows[name]], control)
+    measure = CellMeasure.of(reference, spot_threshold=spot_threshold)
+    # Of what classifiers learn from the training wells are measured too.
+    learning = (name, *factors)
+    sets = {method: _rows_of(crops, rows[method]) for method, crops in given.items()}
+    shown = {}
+    for method, crops in given.items():
+        measured = measure.measure((crops if method in learning else sets[method]).pixels)
+        coarse = coarse_values(reference, factors[method]) if method in factors and classify else None
+        shown[method] = Shown(crops, rows[method], measured, method in learning, coarse)
+    tables = {method: found.measured for method, found in shown.items()}
+    effects, differences = _effects(sets, tables, measure, treatments, generator)
+    accuracies: dict[str, dict[str, Accuracy]] = {}
+    accuracy_differences: dict[str, dict[str, AccuracyDifference]] = {}
+    if classify:
+        said, reasons = verdicts(shown, name, treatments, measure, generator)
+        notes += reasons
+        for kind, of_methods in said.items():
+            accuracies[kind] = {m: verdict.accuracy(generator) for m, verdict in of_methods.items()}
+            if name in of_methods:
+                accuracy_differences[kind] = {
+                    m: verdict.less(of_methods[name], generator) for m, verdict in of_methods.items() if m != name
+                }
+    notes += _floors(tables, measure)
+    return PhenotypeComparison(
+        sets, measure, treatments[0], treatments, tables, effects, differences, accuracies, accuracy_differences,
+        tuple(factors), tuple(notes),
+    )  # fmt: skip
+
+
+def _rows_of(crops: CropSet, rows: np.ndarray) -> CropSet:
+    """Not a copy where all are taken: sets are large."""
+    return crops if np.array_equal(rows, np.arange(len(crops))) else crops.chosen(rows)
+
+
+def _treatments(names: np.ndarray, control: str | None) -> tuple[str, ...]:
+    """All, the control first."""
+    present = list(dict.fromkeys(names.tolist()))
     chosen = present[0] if control is None else control
     if chosen not in present:
         raise UsageError(f"there is no treatment {chosen!r}: take one of {', '.join(present)}.")
     if len(present) < 2:
         raise UsageError(f"these crops have one treatment only ({present[0]}): nothing can be compared.")
-    treatments = (chosen, *(treatment for treatment in present if treatment != chosen))
-    measure = CellMeasure.of(reference, spot_threshold=spot_threshold)
-    whole = measure.measure(reference.pixels)  # the training wells too, from which classifiers learn
-    tables = {method: measure.measure(crops.pixels) for method, crops in sets.items() if method != name}
-    tables = {name: {feature: values[rows[name]] for feature, values in whole.items()}, **tables}
-    effects: dict[str, dict[str, dict[str, Effect]]] = {}
-    for method, crops in sets.items():
-        effects[method] = {
-            feature.name: _effects(as_compared(feature, tables[method][feature.name]), crops, treatments, generator)
-            for feature in measure.features
-        }
-    accuracies: dict[str, dict[str, Accuracy]] = {}
-    if classify:
-        reason = _no_classifier(reference.of_split("train"), sets[name].of_split("test"), treatments)
-        learns = reference.splits == "train"
-        usable = tuple(f for f in measure.features if np.isfinite(feature_matrix((f,), whole)[learns]).any())
-        if reason is None and not usable:
-            reason = "no classifier: no feature was measured in any cell of the training wells."
-        if reason is None:
-            unseen = [f.words for f in measure.features if f not in usable]
-            if unseen:
-                notes.append(f"the classifier does without {', '.join(unseen)}: measured in no training cell.")
-            classes = (treatments[0], treatments[1])
-            accuracies["features"] = _judged(
-                _Seen(reference, feature_matrix(usable, whole)),
-                {m: _Seen(crops, feature_matrix(usable, tables[m])) for m, crops in sets.items()},
-                classes,
-                generator,
-            )
-            learnt_from = reference.of_split("train")
-            tested = {method: crops.of_split("test") for method, crops in sets.items()}
-            accuracies["pixels"] = _judged(
-                _Seen(learnt_from, pixel_features(learnt_from.pixels)),
-                {m: _Seen(crops, pixel_features(crops.pixels)) for m, crops in tested.items()},
-                classes,
-                generator,
-            )
-        else:
-            notes.append(reason)
-    return PhenotypeComparison(sets, measure, chosen, treatments, tables, effects, accuracies, tuple(notes))
-
-
-def _common(sets: dict[str, CropSet], name: str) -> tuple[dict[str, np.ndarray], list[str]]:
-    """(rows of each set of the cells that all have, in the reference's order; what to say of it)."""
-    reference = sets[name]
-    places = {method: {key: row for row, key in enumerate(_keys(crops))} for method, crops in sets.items()}
-    for method, crops in sets.items():
-        if crops.pixels.shape[1:] != reference.pixels.shape[1:]:
-            raise UsageError(
-                f"{method} has crops of shape {crops.pixels.shape[1:]} and {name} of {reference.pixels.shape[1:]}: the "
-                "same channels and size are needed."
-            )
-    shared = [key for key in places[name] if all(key in of_method for of_method in places.values())]
-    if not shared:
-        raise UsageError(f"{' and '.join(sets)} have no cell in common (well, field and place of its nucleus).")
-    rows = {method: np.array([of_method[key] for key in shared]) for method, of_method in places.items()}
-    for method, crops in sets.items():
-        for what in ("splits", "treatments"):
-            theirs, ours = getattr(crops, what)[rows[method]], getattr(reference, what)[rows[name]]
-            differs = np.flatnonzero(theirs != ours)
-            if len(differs):
-                well = reference.wells[rows[name][differs[0]]]
-                raise UsageError(
-                    f"well {well} is {ours[differs[0]]} in {name} and {theirs[differs[0]]} in {method}: the same cells "
-                    "must have the same treatment and split. Make all sets of crops from one plate with the same "
-                    "--test-share and --seed."
-                )
-    notes = []
-    if any(len(crops) != len(shared) for crops in sets.values()):
-        notes.append(f"{len(shared)} cells are in all of {', '.join(sets)}; the others were left out.")
-    return rows, notes
-
-
-def _keys(crops: CropSet) -> list[tuple[str, str, float, float]]:
-    return [
-        (well, field, round(y, 1), round(x, 1))
-        for well, field, (y, x) in zip(
-            crops.wells.tolist(), crops.fields.tolist(), crops.places_px.tolist(), strict=True
-        )
-    ]
+    return (chosen, *(treatment for treatment in present if treatment != chosen))
 
 
 def _effects(
-    values: np.ndarray, crops: CropSet, treatments: tuple[str, ...], generator: np.random.Generator
-) -> dict[str, Effect]:
-    found = {}
-    control = crops.treatments == treatments[0]
-    for treatment in treatments[1:]:
-        mine = crops.treatments == treatment
-        if min(np.isfinite(values[control]).sum(), np.isfinite(values[mine]).sum()) < 2:
-            continue
-        found[treatment] = effect_size(
-            values[control], crops.wells[control], values[mine], crops.wells[mine], generator=generator
-        )
-    return found
+    sets: dict[str, CropSet],
+    tables: dict[str, dict[str, np.ndarray]],
+    measure: CellMeasure,
+    treatments: tuple[str, ...],
+    generator: np.random.Generator,
+) -> tuple[Effects, EffectDifferences]:
+    """(effects, each method's less the first one's)."""
+    effects: Effects = {}
+    differences: EffectDifferences = {}
+    reference = next(iter(sets))
+    for method, crops in sets.items():
+        effects[method] = {feature.name: {} for feature in measure.features}
+        if method != reference:
+            differences[method] = {feature.name: {} for feature in measure.features}
+        for feature in measure.features:
+            for treatment in treatments[1:]:
+                mine, theirs = (
+                    _cells(measure.as_compared(feature, tables[m][feature.name]), crops, treatments[0], treatment)
+                    for m in (method, reference)
+                )
+                if not mine.enough:
+                    continue
+                effects[method][feature.name][treatment] = effect_size(
+                    mine.control, mine.control_wells, mine.condition, mine.condition_wells, generator=generator
+                )
+                if method != reference and theirs.enough:
+                    found = effect_difference(mine, theirs, generator=generator)
+                    differences[method][feature.name][treatment] = found
+    return effects, differences
 
 
-def _no_classifier(learnt: CropSet, judged: CropSet, treatments: tuple[str, ...]) -> str | None:
-    if len(treatments) > 2:
-        return f"no classifier: it tells two treatments apart, and there are {len(treatments)}."
-    for split, crops in (("training", learnt), ("test", judged)):
-        missing = [treatment for treatment in treatments if treatment not in crops.treatments]
-        if missing:
-            return f"no classifier: the {split} split has no cell of {missing[0]}."
-    return None
+def _cells(values: np.ndarray, crops: CropSet, control: str, treatment: str) -> CellValues:
+    mine, other = crops.treatments == control, crops.treatments == treatment
+    return CellValues(values[mine], crops.wells[mine], values[other], crops.wells[other])
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Crops and (N, F) what a classifier sees of them."""
+def _floors(tables: dict[str, dict[str, np.ndarray]], measure: CellMeasure) -> list[str]:
+    """What to say of cells whose ratio is a bound."""
+    notes = []
+    for method, table in tables.items():
+        count = measure.floored(table)
+        if count:
+            of = int(np.isfinite(table["nucleus_to_ring"]).sum())
+            notes.append(
+                f"{method}: in {count} of {of} cells the protein in the nucleus or in the ring is less than "
+                f"{measure.floor:.3g} grey values above the background, and counts as that: their ratios are bounds."
+            )
+    return notes
 
-    crops: CropSet
-    features: np.ndarray
 
-    def of_split(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(features, treatments, wells) of its cells."""
-        mine = self.crops.splits == split
-        return self.features[mine], self.crops.treatments[mine], self.crops.wells[mine]
-
-
-def _judged(
-    learnt_from: _Seen, tested: dict[str, _Seen], classes: tuple[str, str], generator: np.random.Generator
-) -> dict[str, Accuracy]:
-    """Learnt on the training wells of the one, judged on the test wells of each."""
-    model = train_classifier(*learnt_from.of_split("train"), classes, generator=generator)
-    return {
-        method: judge_classifier(model, *seen.of_split("test"), generator=generator) for method, seen in tested.items()
-    }
+def _described(found: Any) -> Any:
+    """Mappings of anything that describes itself."""
+    return {k: _described(v) for k, v in found.items()} if isinstance(found, dict) else found.describe()

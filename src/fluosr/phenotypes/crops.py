@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fluosr.errors import UsageError
+from fluosr.phenotypes.ground import Ground
 from fluosr.phenotypes.levels import Levels
 from fluosr.phenotypes.nuclei import Nuclei
 
@@ -29,6 +30,7 @@ class CropSet:
         levels: of the channels.
         nuclei, protein: numbers of these channels, from 0.
         diameter_px: nuclear diameter.
+        ground: level of places without cells; None where it is not known.
 
     Raises:
         UsageError: parts that do not fit each other, a size that no network takes, or a well in two splits.
@@ -47,6 +49,7 @@ class CropSet:
     nuclei: int
     protein: int
     diameter_px: float
+    ground: Ground | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[2] != self.pixels.shape[3]:
@@ -60,6 +63,8 @@ class CropSet:
             raise UsageError(
                 f"crops of {channels} channels have {len(self.channels)} names and {len(self.levels.dark)} levels."
             )
+        if self.ground is not None and len(self.ground.level) != channels:
+            raise UsageError(f"crops of {channels} channels have {len(self.ground.level)} levels of their background.")
         for name, number in (("nuclei", self.nuclei), ("protein", self.protein)):
             if not 0 <= number < channels:
                 raise UsageError(f"the channel of the {name} is number {number}, and there are {channels}, from 0.")
@@ -72,6 +77,13 @@ class CropSet:
     def size_px(self) -> int:
         """R."""
         return int(self.pixels.shape[-1])
+
+    @property
+    def taken_ground(self) -> Ground:
+        """The ground; where it is not known the levels in its stead, of no field."""
+        if self.ground is not None:
+            return self.ground
+        return Ground(self.levels.dark, self.levels.spans, 0)
 
     def chosen(self, which: np.ndarray) -> CropSet:
         """Some of them, by a (N,) mask or by numbers."""

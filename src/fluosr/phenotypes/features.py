@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +15,7 @@ from fluosr.phenotypes.nuclei import find_nuclei, otsu
 
 GAP, RING, REACH = 1 / 12, 1 / 5, 0.9  # nuclear diameters: gap around the nucleus, width of the ring, cell's reach
 CENTRAL = 0.5  # nuclear diameters from the crop's middle within which its nucleus lies
-FAINT = 0.02  # of the channel's range: protein below it is not measured, and a ring below half of it counts as that
+FAINT = 0.02  # of the usual signal's reach: protein below it is not measured, and less than half of it counts as that
 SPOT_UM2, SPOT_PX = 0.3, 2  # least area of a spot, whichever is more
 SPOT_SMOOTHING_PX = 0.7
 SPOT_CONTRAST = 1.5  # of spots over what lies between them, background off: less, and there are none
@@ -29,11 +29,13 @@ class Feature:
         name: column of the table, with its unit.
         words: of a plot's axis.
         logarithmic: effects are reckoned with its logarithm: a ratio of 2 and of 1/2 are equally far from 1.
+        grey: grey values above the background, which noise may put below it.
     """
 
     name: str
     words: str
     logarithmic: bool = False
+    grey: bool = False
 
 
 FEATURES = (
@@ -41,8 +43,8 @@ FEATURES = (
     Feature("spot_count", "spots per cell"),
     Feature("mean_spot_area_um2", "mean spot area (µm²)", logarithmic=True),
     Feature("nucleus_area_um2", "nuclear area (µm²)"),
-    Feature("nucleus_mean", "protein in the nucleus (grey values)", logarithmic=True),
-    Feature("ring_mean", "protein in the ring (grey values)", logarithmic=True),
+    Feature("nucleus_mean", "protein in the nucleus (grey values)", logarithmic=True, grey=True),
+    Feature("ring_mean", "protein in the ring (grey values)", logarithmic=True, grey=True),
 )
 PIXELS = {"mean_spot_area_um2": "mean_spot_area_px", "nucleus_area_um2": "nucleus_area_px"}
 
@@ -53,7 +55,7 @@ class CellMeasure:
 
     Args:
         nuclei, protein: numbers of the channels, from 0.
-        background: grey value of the protein's channel without protein.
+        background: grey value of the protein's channel where there is no cell.
         faint: grey values above it below which protein is not measured.
         diameter_px: nuclear diameter, from which the ring has its width.
         pixel_size_nm: nm; None leaves areas in pixels.
@@ -84,13 +86,13 @@ class CellMeasure:
 
     @classmethod
     def of(cls, crops: CropSet, *, spot_threshold: float | None = None) -> CellMeasure:
-        """For a set of crops: background and range from its levels."""
-        dark, bright = crops.levels.dark[crops.protein], crops.levels.bright[crops.protein]
+        """For a set of crops, with background and reach of its ground."""
+        ground = crops.taken_ground
         return cls(
             crops.nuclei,
             crops.protein,
-            float(dark),
-            FAINT * float(bright - dark),
+            float(ground.level[crops.protein]),
+            FAINT * float(ground.reach[crops.protein]),
             crops.diameter_px,
             crops.pixel_size_nm,
             spot_threshold,
@@ -102,9 +104,14 @@ class CellMeasure:
         if self.pixel_size_nm is not None:
             return FEATURES
         return tuple(
-            Feature(PIXELS[f.name], f.words.replace("µm²", "pixels"), f.logarithmic) if f.name in PIXELS else f
+            replace(f, name=PIXELS[f.name], words=f.words.replace("µm²", "pixels")) if f.name in PIXELS else f
             for f in FEATURES
         )
+
+    @property
+    def floor(self) -> float:
+        """Grey values above the background that any protein counts as at least, in ratios and logarithms."""
+        return self.faint / 2
 
     def measure(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Every feature of every crop.
@@ -150,7 +157,7 @@ class CellMeasure:
         in_ring = float(signal[ring].mean()) if ring.any() else math.nan
         ratio = math.nan
         if max(in_nucleus, in_ring) >= self.faint:
-            ratio = max(in_nucleus, self.faint / 2) / max(in_ring, self.faint / 2)
+            ratio = max(in_nucleus, self.floor) / max(in_ring, self.floor)
         count, area = self._spots(signal, own & (distance <= REACH * self.diameter_px))
         um2 = 1.0 if self.pixel_size_nm is None else (self.pixel_size_nm / 1000) ** 2
         return ratio, count, area * um2, float(mine.sum()) * um2, in_nucleus, in_ring
@@ -175,16 +182,26 @@ class CellMeasure:
         areas = areas[areas >= least]
         return float(len(areas)), float(areas.mean()) if len(areas) else math.nan
 
+    def as_compared(self, feature: Feature, values: np.ndarray) -> np.ndarray:
+        """(N,) what effects and classifiers take: the logarithm to the base 2 where the feature asks for it, NaN kept.
 
-def as_compared(feature: Feature, values: np.ndarray) -> np.ndarray:
-    """(N,) what effects and classifiers take: the logarithm to the base 2 where the feature asks for it, NaN kept."""
-    if not feature.logarithmic:
-        return np.asarray(values, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log2(np.asarray(values, float))
-    return np.where(np.isfinite(logs), logs, np.nan)
+        Grey values below the floor count as it. Without it cells without protein, of which half lie below the
+        background, would have no logarithm and be left out, those above it not.
+        """
+        values = np.asarray(values, float)
+        if feature.grey:
+            values = np.maximum(values, self.floor)  # NaN stays
+        if not feature.logarithmic:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log2(values)
+        return np.where(np.isfinite(logs), logs, np.nan)
 
+    def matrix(self, features: tuple[Feature, ...], table: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(N, F) as compared, in the order of the features."""
+        return np.stack([self.as_compared(feature, table[feature.name]) for feature in features], axis=1)
 
-def feature_matrix(features: tuple[Feature, ...], table: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(N, F) as compared, in the order of the features."""
-    return np.stack([as_compared(feature, table[feature.name]) for feature in features], axis=1)
+    def floored(self, table: Mapping[str, np.ndarray]) -> int:
+        """The number of cells whose ratio is a bound: one of its two parts is below the floor and counted as that."""
+        low = np.fmin(table["nucleus_mean"], table["ring_mean"]) < self.floor
+        return int((low & np.isfinite(table["nucleus_to_ring"])).sum())

@@ -9,6 +9,7 @@ import numpy as np
 
 from fluosr.errors import AcquisitionError, UsageError
 from fluosr.phenotypes.crops import CropSet, check_size, check_wells, cut_crops
+from fluosr.phenotypes.ground import AWAY, empty_ground, ground_of
 from fluosr.phenotypes.levels import grey_ends, levels_of_fields
 from fluosr.phenotypes.nuclei import USUAL_DIAMETER_NM, find_nuclei, usual_diameter
 from fluosr.phenotypes.wells import split_wells
@@ -91,7 +92,7 @@ def cut_plate(
 ) -> CutPlate:
     """Find the nuclei of every field and cut out their cells.
 
-    Levels come from the fields to learn from; from all where none is.
+    Levels and background come from the fields to learn from; from all where none is.
 
     Args:
         plate: its fields.
@@ -116,7 +117,7 @@ def cut_plate(
     if diameter_px is None:
         diameter_px = _diameter(plate, nuclei)
     learnt_from = "train" if "train" in splits else "test"
-    parts, ends, found, warnings = [], [], [], []
+    parts, ends, levels, found, warnings = [], [], [], [], []
     for number, (field, split) in enumerate(zip(plate.fields, splits, strict=True)):
         image = _checked(field, plate)
         if size_px > min(image.shape[-2:]):
@@ -132,6 +133,7 @@ def cut_plate(
         parts.append((field, split, crops, cells.centres_px[which], cells.areas_px[which]))
         if split == learnt_from:
             ends.append(grey_ends(image))
+            levels.append(empty_ground(image, cells))
         if done is not None:
             done(number + 1)
     rows = [len(crops) for _, _, crops, _, _ in parts]
@@ -145,6 +147,14 @@ def cut_plate(
     def each(values: Sequence[str]) -> np.ndarray:
         return np.repeat(np.array(values), rows)
 
+    scale, ground = levels_of_fields(np.array(ends), plate.channels), ground_of(levels, np.array(ends))
+    if not ground.fields:
+        warnings.append(
+            f"no field has empty ground (pixels further than {AWAY:g} nuclear diameter from every nucleus): the "
+            "background is taken from the dark end of all pixels, which noise and uneven light put too low and cells "
+            "too high; ratios are off by that. A field with gaps between its cells would tell it."
+        )
+
     crop_set = CropSet(
         np.concatenate([crops for _, _, crops, _, _ in parts]),
         each([field.well for field in plate.fields]),
@@ -155,10 +165,11 @@ def cut_plate(
         np.concatenate([areas for _, _, _, _, areas in parts]),
         plate.channels,
         plate.pixel_size_nm,
-        levels_of_fields(np.array(ends), plate.channels),
+        scale,
         nuclei,
         protein,
         float(diameter_px),
+        ground,
     )
     return CutPlate(crop_set, tuple(found), tuple(warnings))
 

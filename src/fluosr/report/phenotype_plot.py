@@ -22,6 +22,7 @@ ROOM = 0.2  # for them, of a panel's height
 def phenotype_plot(found: PhenotypeComparison) -> bytes:
     """PNG: a panel for each feature, a group of boxes for each method; solid for the control, dotted for treatments.
 
+    Low-resolution bounds are grey and stand last.
     Boxes hold the middle half of the cells, whiskers the middle 90 %. Over each treated box, of up to two treatments,
     stands Hedges' g against the control with its 95 % interval over wells.
     """
@@ -58,7 +59,8 @@ def _panel(axes: Axes, found: PhenotypeComparison, feature: Feature) -> None:
             if not len(mine):
                 continue
             style = "-" if number == 0 else ":"
-            line = {"color": COLOURS[place % len(COLOURS)], "linewidth": 1.6, "linestyle": style}
+            colour = INK if method in found.bounds else COLOURS[place % len(COLOURS)]
+            line = {"color": colour, "linewidth": 1.6, "linestyle": style}
             axes.boxplot(
                 [mine], positions=[x], widths=0.8 * step, whis=(5, 95), showfliers=False, boxprops=line,
                 whiskerprops=line, capprops={**line, "linestyle": "-"}, medianprops={**line, "linestyle": "-"},

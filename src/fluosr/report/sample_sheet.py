@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
+from fluosr.errors import OutputError
 from fluosr.io.write import write_bytes
 
 # Additive; up to three channels are told apart, and where all are bright the sheet is white.
@@ -30,6 +31,35 @@ def in_colour(images: np.ndarray) -> np.ndarray:
     colours = np.array(COLOURS[min(images.shape[1], 3)])
     light = np.clip((images[:, : len(colours)] + 1) / 2, 0, 1)
     return np.clip(np.einsum("ncyx,ck->nyxk", light, colours), 0, 1)
+
+
+class SampleSheets:
+    """The sheets of one training, ``NNNNNNNNNN.png`` by the images seen; those of an earlier one go with the first.
+
+    Args:
+        folder: made where it is not there.
+        resumed: the training goes on: sheets from before it was stopped are its own, and stay.
+        columns: of each sheet, as for :func:`write_sheet`.
+    """
+
+    def __init__(self, folder: Path, *, resumed: bool, columns: int | None = None) -> None:
+        self.folder, self.columns = folder, columns
+        self._earlier_stay = resumed
+
+    def write(self, images: np.ndarray, seen: int) -> Path:
+        """One more sheet: arguments as for :func:`write_sheet`, and the number of images seen.
+
+        Raises:
+            OutputError: it cannot be written, or an old one not removed.
+        """
+        if not self._earlier_stay:
+            for path in self.folder.glob("[0-9]" * 10 + ".png"):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise OutputError(f"{path} of an earlier training cannot be removed: {error.strerror}.") from error
+            self._earlier_stay = True
+        return write_sheet(self.folder / f"{seen:010}.png", images, self.columns)
 
 
 def write_sheet(path: Path, images: np.ndarray, columns: int | None = None) -> Path:

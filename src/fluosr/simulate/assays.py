@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -145,7 +145,7 @@ class AssayWell:
         generator = self._generator("strengths")
         ranks, responds = generator.uniform(size=(2, len(self.cells)))
         mean = np.where(responds < self.non_responders, self.resting, self.strength)
-        return np.array([_beta(m, rank) for m, rank in zip(mean, ranks, strict=True)])
+        return np.array([scattered_strength(m, rank, SCATTER) for m, rank in zip(mean, ranks, strict=True)])
 
     @cached_property
     def maps(self) -> CultureMaps:
@@ -236,57 +236,13 @@ class AssayWell:
         return np.random.default_rng([self.seed, *what.encode()])
 
 
-def plate_of(
-    assay: str,
-    wells: int,
-    treated: int,
-    *,
-    strength: float = 0.8,
-    non_responders: float = 0.1,
-    culture: CellCulture | None = None,
-    microscope: PlateMicroscope | None = None,
-    seed: int = 0,
-) -> list[tuple[str, str, AssayWell]]:
-    """(name, "untreated" or "treated", well) of a plate, the treated wells last.
-
-    Args:
-        assay: translocation, or golgi.
-        wells, treated: how many in all, and of them with the phenotype.
-        strength, non_responders: of treated wells, see :class:`AssayWell`.
-        culture, microscope: of every well; seeds are the plate's.
-        seed: of the plate.
-
-    Raises:
-        UsageError: no well, more treated than wells, or as for :class:`AssayWell`.
-    """
-    if not 1 <= wells <= 384 or not 0 <= treated <= wells:
-        raise UsageError(f"a plate has 1 to 384 wells and no more of them treated, got {wells} and {treated}.")
-    cells, camera = culture or CellCulture(), microscope or PlateMicroscope()
-    resting = AssayWell.resting
-    found = []
-    for number in range(wells):
-        own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        acts = number >= wells - treated
-        well = AssayWell(
-            assay,
-            replace(cells, seed=own),
-            strength=strength if acts else resting,
-            non_responders=non_responders if acts else 0.0,
-            microscope=camera,
-            seed=own,
-        )
-        name = f"{chr(ord('A') + number // 24)}{number % 24 + 1:02d}"
-        found.append((name, "treated" if acts else "untreated", well))
-    return found
-
-
-def _beta(mean: float, rank: float) -> float:
-    """The quantile of a beta distribution; at the ends there is no scatter."""
+def scattered_strength(mean: float, rank: float, closeness: float) -> float:
+    """The quantile of a beta distribution, of variance mean (1 - mean) / (closeness + 1); none at the ends."""
     from scipy.stats import beta
 
     if mean in (0.0, 1.0):
         return float(mean)
-    return float(beta.ppf(rank, mean * SCATTER, (1 - mean) * SCATTER))
+    return float(beta.ppf(rank, mean * closeness, (1 - mean) * closeness))
 
 
 def _shading(shape: tuple[int, int], depth: float, generator: np.random.Generator) -> np.ndarray:
