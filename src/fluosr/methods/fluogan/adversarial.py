@@ -31,7 +31,8 @@ class AdversarialFit:
         setup: data, operator, parameters.
         problem: the generator's smooth part; its units are those of the mean frame.
         point: where to start, the solution at delta = 0.
-        run: its seed makes the streams of weights, batches and simulated frames.
+        run: its seed makes the streams of weights, batches and simulated frames; it is asked for a stop before every
+            frame that is drawn.
         emitters: how the generator's emitters fluctuate; None for model (4), where they do not.
     """
 
@@ -59,7 +60,7 @@ class AdversarialFit:
         self.state = FistaState.start(point)
         self.fista = Fista(problem)
         self.round = 0
-        self._light = None if emitters is None else FluctuatingLight(setup, emitters)
+        self._light = None if emitters is None else FluctuatingLight(setup, emitters, run.check)
         self._brightness = torch.as_tensor(setup.brightness).to(problem.mean)
         self._used = torch.as_tensor(setup.used).to(self.device)
         # Frames are judged as deviations from the mean frame, in units of a typical frame's distance from it. The slope
@@ -77,7 +78,11 @@ class AdversarialFit:
         }
 
     def run_round(self) -> None:
-        """k_D steps of the discriminator, then k_G steps of the generator."""
+        """k_D steps of the discriminator, then k_G steps of the generator.
+
+        Raises:
+            StopRequested: the user asked to stop; a round is then not whole, and its state is not to be kept.
+        """
         for _ in range(self.parameters.discriminator_steps):
             self.train_discriminator()
         for _ in range(self.parameters.generator_steps):
@@ -190,10 +195,14 @@ class AdversarialFit:
         self.curves = {key: value.tolist() for key, value in part("curve.").items()}
 
 
-def adversarial_seconds(setup: Setup, emitters: Emitters | None) -> float:
-    """Time one round of a trial fit, on random streams of its own, and multiply."""
+def adversarial_seconds(setup: Setup, emitters: Emitters | None, run: Run) -> float:
+    """Time one round of a trial fit, which leaves the run as it was, and multiply.
+
+    Raises:
+        StopRequested: the user asked to stop.
+    """
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
-    trial = AdversarialFit(setup, problem, problem.start(), Run(), emitters)
+    trial = AdversarialFit(setup, problem, problem.start(), run, emitters)
     started = time.perf_counter()
     trial.run_round()
     return (time.perf_counter() - started) * setup.parameters.adversarial_iterations
