@@ -18,6 +18,7 @@ from fluosr.methods.base import Run
 from fluosr.methods.fluogan.emission import FluctuatingLight, Light
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 from fluosr.networks.discriminator import Discriminator, gradient_penalty
+from fluosr.networks.resumable import named_state, part, restore_state
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.solvers.mean_frame import GeneratorProblem
 
@@ -165,9 +166,7 @@ class AdversarialFit:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that changes, for a checkpoint."""
         named = {f"fista.{key}": value.clone() for key, value in self.state.tensors().items()}
-        named |= {f"net.{key}": value.clone() for key, value in self.discriminator.state_dict().items()}
-        for index, moments in self.adam.state_dict()["state"].items():
-            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named |= named_state(self.discriminator, {}, self.adam)
         named["generator"], named["picker"] = self.generator.get_state(), self.picker.get_state()
         named["round"] = torch.tensor([self.round])
         for key, curve in self.curves.items():
@@ -176,23 +175,14 @@ class AdversarialFit:
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         """Back from :meth:`tensors`."""
-
-        def part(prefix: str) -> dict[str, torch.Tensor]:
-            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
-
         self.state = FistaState.from_tensors(
-            {k: v.to(self.device) if k != "scalars" else v for k, v in part("fista.").items()}
+            {k: v.to(self.device) if k != "scalars" else v for k, v in part(named, "fista.").items()}
         )
-        self.discriminator.load_state_dict(part("net."))
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in part("adam.").items():
-            index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        restore_state(self.discriminator, self.adam, named)
         self.generator.set_state(named["generator"])
         self.picker.set_state(named["picker"])
         self.round = int(named["round"])
-        self.curves = {key: value.tolist() for key, value in part("curve.").items()}
+        self.curves = {key: value.tolist() for key, value in part(named, "curve.").items()}
 
 
 def adversarial_seconds(setup: Setup, emitters: Emitters | None, run: Run) -> float:
