@@ -198,6 +198,13 @@ def test_reconstruct_writes_its_files_and_says_what_it_found(movie: Path, tmp_pa
     assert contents(movie.parent) == before
 
 
+def test_an_option_without_effect_is_told_once_and_kept_in_the_record(movie: Path, tmp_path: Path) -> None:
+    found = fluosr("reconstruct", movie, *FACTS, *QUICK, "--batch", "8", "-o", tmp_path / "out")
+    words = "--batch has no effect without --discriminator."
+    assert found.code == 0 and (found.err + found.out).count(words) == 1 and f"Note: {words}" in found.err
+    assert record_of(tmp_path / "out")["warnings"].count(words) == 1
+
+
 def test_options_reach_the_run(movie: Path, tmp_path: Path) -> None:
     found = fluosr(
         "reconstruct", movie, *QUICK, "--pixel-size", "90", "--na", "0.9", "--wavelength", "525", "--gain", "2",

@@ -21,7 +21,7 @@ from fluosr.methods.base import Run
 from fluosr.methods.divnoising.maker import DivnoisingMaker
 from fluosr.methods.divnoising.noise import LEAST_VARIANCE_E2, CameraNoise, EvenNoise, negative_log_likelihood
 from fluosr.methods.divnoising.parameters import DivnoisingParameters
-from fluosr.methods.divnoising.patches import Patches, TrainingFrames, choose_frames
+from fluosr.methods.divnoising.patches import TrainingFrames, TrainingPatches, choose_frames
 from fluosr.methods.divnoising.training import bound_terms
 from fluosr.networks.variational import VariationalAutoencoder, sample_latent
 from tests.methods.trainings import TINY, corrected, finish, frames_to_learn_from, training
@@ -76,7 +76,7 @@ def test_the_bound_is_the_slow_sum() -> None:
     generator = torch.Generator().manual_seed(2)
     network = VariationalAutoencoder(generator, 3).double()
     patches = frames.draw(torch.tensor([0, 3]), 16, generator)
-    patches = Patches(patches.values.double(), patches.used.double(), torch.tensor([[[1.0]], [[1.3]]]).double())
+    patches = TrainingPatches(patches.values.double(), patches.used.double(), torch.tensor([[[1.0]], [[1.3]]]).double())
     patches.used[0, 2, 5] = patches.used[1, :, 7] = 0.0
     normal = torch.randn(2, 64, 4, 4, generator=generator, dtype=torch.float64)
     with torch.no_grad():

@@ -50,7 +50,7 @@ def reconstruct(
     from fluosr.pipeline import idle_parameters, run_to_folder
 
     notes = idle_parameters(chosen, parameters, given)
-    for note in notes:  # now, while it can still be mended, and with the result
+    for note in notes:  # now, while it can still be mended; the record and the report have it too
         typer.echo(f"Note: {note}", err=True)
     with ProgressBar() as bar:
         result = run_to_folder(
@@ -66,13 +66,13 @@ def reconstruct(
             notes=notes,
             make_report=report,
         )
-    _print_result(result, output, report)
+    _print_result(result, output, report, said=notes)
     if not result.reconstruction.finished:
         typer.echo(f"Stopped. What there was is in {output}; continue with the same command and --resume.", err=True)
         raise typer.Exit(STOPPED)
 
 
-def _print_result(result: Result, output: Path, report: bool) -> None:
+def _print_result(result: Result, output: Path, report: bool, said: list[str]) -> None:
     quality, record = result.quality.describe(), result.record
     resolution = quality["resolution"]
     nm = resolution.get("resolution_nm")
@@ -80,7 +80,8 @@ def _print_result(result: Result, output: Path, report: bool) -> None:
     typer.echo(f"Resolution: {found}")
     typer.echo(f"Residuals: {quality['residuals']['verdict']}")
     for warning in result.reconstruction.warnings:
-        typer.echo(f"Note: {warning}")
+        if warning not in said:
+            typer.echo(f"Note: {warning}")
     legs = f" in {len(record['legs_s'])} legs" if len(record["legs_s"]) > 1 else ""
     typer.echo(f"Time {record['time_s']:.1f} s{legs}, peak memory {record['peak_memory_mb']:.0f} MB")
     typer.echo(f"Report: {output / 'report.html'}" if report else f"Image: {output / 'reconstruction.ome.tif'}")

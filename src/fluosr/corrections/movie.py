@@ -16,13 +16,12 @@ import numpy as np
 from fluosr.acquisition import CHUNK_BYTES, Acquisition
 from fluosr.camera import Camera
 from fluosr.corrections.drift import Drift, estimate_drift
-from fluosr.corrections.gain_doubt import gain_doubted
+from fluosr.corrections.gain_doubt import noise_doubts
 from fluosr.corrections.pixels import find_bad_pixels
 from fluosr.errors import AcquisitionError
 from fluosr.statistics import MovieStatistics, gather
 
 LARGEST_DRIFT_PX = 3.0
-LEAST_NOISE = 0.8  # of what photons and camera make, below which the gain is doubted
 BLEACHED = 0.05  # of the first light: frames dimmer than that are noise made bright
 LEAST_BLEACHING = 0.02  # change of the trend under which frames are left as they are
 TREND_WINDOW = 0.1  # of the movie, over which the bleaching curve is smoothed
@@ -155,6 +154,7 @@ def correct(
     drift: bool = True,
     bleaching: bool = True,
     bad_pixels: bool = True,
+    doubt_gain: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> CorrectedMovie:
     """Read a movie once and find what has to be put right.
@@ -162,6 +162,7 @@ def correct(
     Args:
         acquisition: the movie.
         drift, bleaching, bad_pixels: which corrections to make; what is not significant is not corrected.
+        doubt_gain: say so where the noise speaks against the gain.
         advance: called with the number of frames read since the last call.
 
     Raises:
@@ -170,7 +171,7 @@ def correct(
     statistics = gather(acquisition, advance)
     warnings: list[str] = []
     notes: dict[str, object] = {}
-    warnings += light_warnings(statistics, acquisition.camera)
+    warnings += light_warnings(statistics, acquisition.camera, doubt_gain=doubt_gain)
     fwhm_px = acquisition.psf.fwhm_nm / acquisition.pixel_size_nm
     used = np.ones(acquisition.field_shape, bool)
     if bad_pixels:
@@ -199,13 +200,9 @@ def correct(
     return CorrectedMovie(acquisition, statistics, members, used, shifts, scale, tuple(warnings), notes)
 
 
-def light_warnings(statistics: MovieStatistics, camera: Camera) -> list[str]:
+def light_warnings(statistics: MovieStatistics, camera: Camera, *, doubt_gain: bool = True) -> list[str]:
     """What is wrong with a movie's light as such, in plain words."""
-    warnings = []
-    noise = statistics.excess_noise(camera.read_variance, drifting=True)
-    if noise < LEAST_NOISE:
-        gain = camera.gain_adu_per_e
-        warnings.append(gain_doubted(noise, "the shot and read noise", gain, f"{gain * noise:.3g} (roughly)"))
+    warnings = noise_doubts(statistics, camera, gain=doubt_gain)
     if float(statistics.mean.max()) < 0:
         warnings.append("The offset lies above all light of the movie: check --offset (ADU).")
     black = int(statistics.black_frames().sum())

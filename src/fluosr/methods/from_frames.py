@@ -75,6 +75,7 @@ def reconstruct_from_frames(
     buffers: int = 12,
     working_bytes: int = 0,
     reads_fluctuations: bool = False,
+    doubt_gain: bool = True,
 ) -> Reconstruction:
     """Correct, stream, halve, weigh.
 
@@ -90,6 +91,7 @@ def reconstruct_from_frames(
         buffers: fine images that the method holds at once.
         working_bytes: what the method holds besides, whatever the factor.
         reads_fluctuations: the image comes from how frames differ: a movie that does not fluctuate says nothing to it.
+        doubt_gain: say so where the noise speaks against the gain; off where the method has said it better.
 
     Raises:
         AcquisitionError: too few frames, NaN.
@@ -100,7 +102,7 @@ def reconstruct_from_frames(
     needed = bytes_needed(acquisition.field_shape, factor, buffers) + working_bytes
     _check_memory(needed, acquisition.field_shape, factor, buffers, working_bytes)
     try:
-        movie = _read(acquisition, parameters, run)
+        movie = _read(acquisition, parameters, run, doubt_gain)
     except StopRequested:
         raise ReconstructionInterrupted(NO_IMAGE_YET) from None
     warnings = [*acquisition.warnings, *movie.warnings]
@@ -161,7 +163,7 @@ def _check_memory(needed: int, field_shape: tuple[int, int], factor: int, buffer
     )
 
 
-def _read(acquisition: Acquisition, parameters: MovieParameters, run: Run) -> CorrectedMovie:
+def _read(acquisition: Acquisition, parameters: MovieParameters, run: Run, doubt_gain: bool) -> CorrectedMovie:
     total, read = acquisition.n_frames, 0
 
     def advance(frames: int) -> None:
@@ -175,6 +177,7 @@ def _read(acquisition: Acquisition, parameters: MovieParameters, run: Run) -> Co
         drift=parameters.drift,
         bleaching=parameters.bleaching,
         bad_pixels=parameters.bad_pixels,
+        doubt_gain=doubt_gain,
         advance=advance,
     )
 

@@ -32,7 +32,7 @@ class RichardsonLucyParameters(MovieParameters):
     """Grid, corrections and when to stop."""
 
     iterations: int | None = Field(
-        None, ge=1, description="iterations; default: until held-out frames are predicted no better"
+        None, ge=1, le=10_000_000, description="iterations; default: until held-out frames are predicted no better"
     )
 
 

@@ -47,7 +47,7 @@ class SparseParameters(MovieParameters):
     likelihood: Likelihood = Field(
         "gaussian", description="of the mean frame: gaussian (weighted least squares) or poisson"
     )
-    iterations: int = Field(1000, ge=1, description="FISTA iterations of the image")
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="FISTA iterations of the image")
 
 
 class SparseMaker(MeanFrameMaker):

@@ -46,6 +46,7 @@ def reconstruct(acquisition: Acquisition, parameters: CovarianceParameters, run:
         run_length=FRAMES_PER_RUN,
         buffers=BUFFERS,
         reads_fluctuations=False,
+        doubt_gain=not found.doubts,  # they have an interval
     )
     return compared(made, found)
 

@@ -26,7 +26,9 @@ class CovarianceParameters(MovieParameters):
     grain_nm: float = Field(
         0.0, ge=0, description="FWHM of the grains that the image is made of, nm; 0: single fine pixels"
     )
-    iterations: int = Field(400, ge=1, description="quasi-Newton iterations at most; it stops earlier at rest")
+    iterations: int = Field(
+        400, ge=1, le=10_000_000, description="quasi-Newton iterations at most; it stops earlier at rest"
+    )
     tolerance: float = Field(
         0.02,
         ge=0,

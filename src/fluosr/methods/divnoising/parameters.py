@@ -18,11 +18,14 @@ class DivnoisingParameters(MovieParameters):
     )
     noise_e: float | None = Field(
         None,
-        gt=0,
+        ge=1e-3,
+        le=1e6,
         description="of the one Gaussian, electrons rms; automatic is the camera's noise at the movie's mean light",
         json_schema_extra={"needs": {"noise_model": "gaussian"}},
     )
-    iterations: int = Field(2000, ge=1, description="training steps at most; it stops earlier once it stands still")
+    iterations: int = Field(
+        2000, ge=1, le=10_000_000, description="training steps at most; it stops earlier once it stands still"
+    )
     batch: int = Field(8, ge=1, le=1024, description="patches per training step")
     patch_px: int = Field(
         32, ge=8, le=1024, description="side of a training patch, camera pixels; at most the field's shorter side"

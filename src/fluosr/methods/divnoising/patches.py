@@ -16,7 +16,7 @@ ALIKE = 1e-6  # spread over mean light under which frames hold nothing to learn
 
 
 @dataclass(frozen=True)
-class Patches:
+class TrainingPatches:
     """Pieces of frames.
 
     Attributes:
@@ -37,7 +37,7 @@ class TrainingFrames:
     Attributes:
         values: (N, Y', X') float32, photoelectrons; sides are multiples of 4.
         used: (Y', X') float32, 0 at bad pixels and beyond the field.
-        scale: (N,) float32, see :class:`Patches`.
+        scale: (N,) float32, see :class:`TrainingPatches`.
         learnt: (n,) numbers of the frames to learn from; held_out: of the others.
         mean, spread: over pixels and frames, photoelectrons: what the network sees is (x - mean) / spread.
     """
@@ -55,7 +55,7 @@ class TrainingFrames:
         """There is nothing to learn: every pixel of every frame holds the same."""
         return self.spread <= ALIKE * max(abs(self.mean), 1e-30)
 
-    def draw(self, numbers: torch.Tensor, side: int, generator: torch.Generator) -> Patches:
+    def draw(self, numbers: torch.Tensor, side: int, generator: torch.Generator) -> TrainingPatches:
         """One patch from each of the frames ``numbers``, anywhere, in one of eight orientations.
 
         Args:
@@ -75,7 +75,7 @@ class TrainingFrames:
             for pieces, image in ((values, self.values[number][where]), (used, self.used[where])):
                 turned = torch.rot90(image, turns)
                 pieces.append(turned.flip(0) if flip else turned)
-        return Patches(torch.stack(values), torch.stack(used), self.scale[numbers][:, None, None])
+        return TrainingPatches(torch.stack(values), torch.stack(used), self.scale[numbers][:, None, None])
 
 
 def frames_held(field_shape: tuple[int, int], n_frames: int) -> int:

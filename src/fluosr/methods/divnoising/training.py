@@ -9,7 +9,7 @@ import torch
 from fluosr.methods.base import Run
 from fluosr.methods.divnoising.noise import Noise, negative_log_likelihood
 from fluosr.methods.divnoising.parameters import DivnoisingParameters
-from fluosr.methods.divnoising.patches import Patches, TrainingFrames
+from fluosr.methods.divnoising.patches import TrainingFrames, TrainingPatches
 from fluosr.networks.resumable import named_state, part, restore_state, weights_of
 from fluosr.networks.variational import (
     LATENT_CHANNELS,
@@ -28,7 +28,11 @@ ANNEALED_SHARE = 0.5  # of the steps over which the KL's weight then rises from 
 
 
 def bound_terms(
-    network: VariationalAutoencoder, patches: Patches, frames: TrainingFrames, noise: Noise, normal: torch.Tensor
+    network: VariationalAutoencoder,
+    patches: TrainingPatches,
+    frames: TrainingFrames,
+    noise: Noise,
+    normal: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The two terms of the negative evidence lower bound, nats per pixel seen (Prakash et al. 2021, eq. 5):
 
@@ -166,8 +170,8 @@ class Training:
         shape = (count, LATENT_CHANNELS, self.side // STRIDE, self.side // STRIDE)
         return torch.randn(shape, generator=self.generator).to(self.device)
 
-    def _placed(self, patches: Patches) -> Patches:
-        return Patches(*(tensor.to(self.device) for tensor in (patches.values, patches.used, patches.scale)))
+    def _placed(self, patches: TrainingPatches) -> TrainingPatches:
+        return TrainingPatches(*(tensor.to(self.device) for tensor in (patches.values, patches.used, patches.scale)))
 
 
 def train(training: Training, run: Run, stage: str) -> None:

@@ -18,6 +18,7 @@ from fluosr.methods.base import Run
 from fluosr.methods.fluogan.emission import FluctuatingLight, Light
 from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 from fluosr.networks.discriminator import Discriminator, gradient_penalty
+from fluosr.networks.resumable import named_state, part, restore_state
 from fluosr.solvers.fista import Fista, FistaState
 from fluosr.solvers.mean_frame import GeneratorProblem
 
@@ -31,7 +32,8 @@ class AdversarialFit:
         setup: data, operator, parameters.
         problem: the generator's smooth part; its units are those of the mean frame.
         point: where to start, the solution at delta = 0.
-        run: its seed makes the streams of weights, batches and simulated frames.
+        run: its seed makes the streams of weights, batches and simulated frames; it is asked for a stop before every
+            frame that is drawn.
         emitters: how the generator's emitters fluctuate; None for model (4), where they do not.
     """
 
@@ -59,7 +61,7 @@ class AdversarialFit:
         self.state = FistaState.start(point)
         self.fista = Fista(problem)
         self.round = 0
-        self._light = None if emitters is None else FluctuatingLight(setup, emitters)
+        self._light = None if emitters is None else FluctuatingLight(setup, emitters, run.check)
         self._brightness = torch.as_tensor(setup.brightness).to(problem.mean)
         self._used = torch.as_tensor(setup.used).to(self.device)
         # Frames are judged as deviations from the mean frame, in units of a typical frame's distance from it. The slope
@@ -77,7 +79,11 @@ class AdversarialFit:
         }
 
     def run_round(self) -> None:
-        """k_D steps of the discriminator, then k_G steps of the generator."""
+        """k_D steps of the discriminator, then k_G steps of the generator.
+
+        Raises:
+            StopRequested: the user asked to stop; a round is then not whole, and its state is not to be kept.
+        """
         for _ in range(self.parameters.discriminator_steps):
             self.train_discriminator()
         for _ in range(self.parameters.generator_steps):
@@ -160,9 +166,7 @@ class AdversarialFit:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that changes, for a checkpoint."""
         named = {f"fista.{key}": value.clone() for key, value in self.state.tensors().items()}
-        named |= {f"net.{key}": value.clone() for key, value in self.discriminator.state_dict().items()}
-        for index, moments in self.adam.state_dict()["state"].items():
-            named |= {f"adam.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()}
+        named |= named_state(self.discriminator, {}, self.adam)
         named["generator"], named["picker"] = self.generator.get_state(), self.picker.get_state()
         named["round"] = torch.tensor([self.round])
         for key, curve in self.curves.items():
@@ -171,29 +175,24 @@ class AdversarialFit:
 
     def restore(self, named: dict[str, torch.Tensor]) -> None:
         """Back from :meth:`tensors`."""
-
-        def part(prefix: str) -> dict[str, torch.Tensor]:
-            return {key[len(prefix) :]: value for key, value in named.items() if key.startswith(prefix)}
-
         self.state = FistaState.from_tensors(
-            {k: v.to(self.device) if k != "scalars" else v for k, v in part("fista.").items()}
+            {k: v.to(self.device) if k != "scalars" else v for k, v in part(named, "fista.").items()}
         )
-        self.discriminator.load_state_dict(part("net."))
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in part("adam.").items():
-            index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
+        restore_state(self.discriminator, self.adam, named)
         self.generator.set_state(named["generator"])
         self.picker.set_state(named["picker"])
         self.round = int(named["round"])
-        self.curves = {key: value.tolist() for key, value in part("curve.").items()}
+        self.curves = {key: value.tolist() for key, value in part(named, "curve.").items()}
 
 
-def adversarial_seconds(setup: Setup, emitters: Emitters | None) -> float:
-    """Time one round of a trial fit, on random streams of its own, and multiply."""
+def adversarial_seconds(setup: Setup, emitters: Emitters | None, run: Run) -> float:
+    """Time one round of a trial fit, which leaves the run as it was, and multiply.
+
+    Raises:
+        StopRequested: the user asked to stop.
+    """
     problem = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX)
-    trial = AdversarialFit(setup, problem, problem.start(), Run(), emitters)
+    trial = AdversarialFit(setup, problem, problem.start(), run, emitters)
     started = time.perf_counter()
     trial.run_round()
     return (time.perf_counter() - started) * setup.parameters.adversarial_iterations

@@ -15,6 +15,7 @@ a derivative of their own, de_i/dx_i (pathwise, without any bias): dg/de_i is mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +78,11 @@ class FluctuatingLight:
     Args:
         setup: the operator with its grains, shifts and borders.
         emitters: how x fluctuates.
+        check: called before each frame that is drawn, as many molecules take long; may raise to stop.
     """
 
-    def __init__(self, setup: Setup, emitters: Emitters) -> None:
-        self.emitters = emitters
+    def __init__(self, setup: Setup, emitters: Emitters, check: Callable[[], None] = lambda: None) -> None:
+        self.emitters, self._check = emitters, check
         self._grains = setup.operator
         acquisition = setup.acquisition
         self._fine = imaging_operator(
@@ -105,10 +107,14 @@ class FluctuatingLight:
             groups: (B,) drift groups.
             levels: (B, 1, 1) brightness of each frame (bleaching).
             generator: source of randomness.
+
+        Raises:
+            StopRequested: the user asked to stop.
         """
         mean = self._grains.spread(sources).clamp_min(0.0)
         frames, slopes = [], []
         for group, level in zip(groups.tolist(), levels.flatten().tolist(), strict=True):
+            self._check()
             emission, slope = draw(self.emitters, mean * level, generator)
             frames.append(self._fine.forward_one(emission, group))
             slopes.append(slope)

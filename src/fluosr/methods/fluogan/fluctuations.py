@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+
 from fluosr.corrections.fluctuation_estimate import FluctuationEstimate, estimate_fluctuations
-from fluosr.emitters import CompoundPoissonEmitters, Emitters, PoissonEmitters, emitters_called
+from fluosr.emitters import BlinkingEmitters, CompoundPoissonEmitters, Emitters, PoissonEmitters, emitters_called
+from fluosr.emitters.blinking import BYTES_PER_MOLECULE
 from fluosr.errors import AcquisitionError, UsageError
-from fluosr.methods.fluogan.setup import Setup
+from fluosr.methods.fluogan.setup import DEFAULT_SMOOTHNESS_PX, FIRST_SPARSITY, Setup
 
 ON_SHARE = 0.1  # of its time that a molecule is on, where neither time is given: the covariance does not tell
+MOST_MOLECULES = 10_000_000  # in a frame: drawing them takes about a second, and a round draws tens of frames
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,30 @@ def choose(setup: Setup) -> Chosen:
     times = {name: values[name] for name in ("on_time_s", "off_time_s")}
     emitters = emitters_called(kind, fano_factor=values["fano"], frame_interval_s=interval, **times)
     return Chosen(emitters, values, reasons, [])
+
+
+def check_molecules(setup: Setup, emitters: Emitters | None) -> int:
+    """Bytes that the molecules of a frame take; 0 for emitters that are none.
+
+    Raises:
+        UsageError: so many that no fit would end.
+    """
+    if not isinstance(emitters, BlinkingEmitters):
+        return 0
+    # The flat image that every fit begins with has about as much light as any that it comes to.
+    flat = setup.problem(FIRST_SPARSITY, DEFAULT_SMOOTHNESS_PX).start()[0]
+    light = float(setup.operator.spread(flat).sum(dtype=torch.float64)) * float(setup.brightness.max())
+    each = emitters.molecule.photons_per_frame
+    count = light / each
+    if count > MOST_MOLECULES:
+        enough = emitters.fano_factor * count / MOST_MOLECULES
+        raise UsageError(
+            f"--fluctuations blinking with a Fano factor of {emitters.fano_factor:.3g} photons takes the light for "
+            f"about {count:.1e} molecules in every frame, of {each:.2g} photons each; at most {MOST_MOLECULES:.0e} are "
+            f"drawn. A --fano above {enough:.2g} or a smaller --crop would do; so would --fluctuations gamma, which "
+            "draws no molecules, or poisson for light that hardly fluctuates."
+        )
+    return math.ceil(BYTES_PER_MOLECULE * count)
 
 
 def _estimate(setup: Setup) -> FluctuationEstimate:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from fluosr.acquisition import FEW_FRAMES, Acquisition
 from fluosr.corrections.movie import light_warnings
 from fluosr.errors import ReconstructionInterrupted
-from fluosr.methods.base import Run, StopRequested
+from fluosr.methods.base import Estimate, Run, StopRequested
 from fluosr.methods.fluogan import fluctuations, regularisation
 from fluosr.methods.fluogan.adversarial import STAGE as ADVERSARIAL
 from fluosr.methods.fluogan.adversarial import adversarial_seconds, fit_adversarial
@@ -45,7 +43,7 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         Image in photons per fine pixel and frame, background in photons per camera pixel and frame.
 
     Raises:
-        AcquisitionError, OpticsError, MemoryLimitError: the input does not allow it.
+        AcquisitionError, OpticsError, MemoryLimitError, UsageError: the input does not allow it.
         ReconstructionInterrupted: stopped before there was an image.
     """
     if parameters.discriminator:
@@ -76,7 +74,12 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
     if parameters.discriminator:
         fluctuating = fluctuations.choose(setup)
         setup.warnings += fluctuating.warnings
-        expected = replace(expected, seconds=expected.seconds + adversarial_seconds(setup, fluctuating.emitters))
+        held = fluctuations.check_molecules(setup, fluctuating.emitters)
+        try:
+            more = adversarial_seconds(setup, fluctuating.emitters, run)
+        except StopRequested:
+            raise ReconstructionInterrupted(NO_IMAGE_YET) from None
+        expected = Estimate(expected.seconds + more, expected.n_bytes + held)
     run.estimate(expected)
     progress: dict[str, list[torch.Tensor]] = {}
     curves: dict[str, list[float]] = {}
@@ -88,9 +91,9 @@ def reconstruct(acquisition: Acquisition, parameters: FluoganParameters, run: Ru
         problem = setup.problem(choice.sparsity, choice.smoothness)
         progress["image"] = _solve(setup, problem, "image", run, curves)
         if parameters.discriminator:
-            point, more = fit_adversarial(setup, problem, progress["image"], run, fluctuating.emitters)
+            point, adversarial_curves = fit_adversarial(setup, problem, progress["image"], run, fluctuating.emitters)
             progress["image"] = point
-            curves |= more
+            curves |= adversarial_curves
         if parameters.halves and total < LEAST_FRAMES_OF_HALVES:
             setup.warnings.append(
                 "Half of the frames are too few for fluogan: neither resolution nor uncertainty was measured."

@@ -16,10 +16,12 @@ class FluoganParameters(MethodParameters):
     """Everything that can be set. None means: chosen from the data, without any truth; the report shows the choice."""
 
     factor: int | None = Field(None, ge=1, le=32, description="fine pixels per camera pixel along each axis (L)")
-    iterations: int = Field(3000, ge=1, description="FISTA iterations of the image without discriminator")
+    iterations: int = Field(
+        3000, ge=1, le=10_000_000, description="FISTA iterations of the image without discriminator"
+    )
     discriminator: bool = Field(False, description="go on with the discriminator of the paper (delta = 1)")
     adversarial_iterations: int = Field(
-        100, ge=1, description="iterations with the discriminator", json_schema_extra=NEEDS_D
+        100, ge=1, le=10_000_000, description="iterations with the discriminator", json_schema_extra=NEEDS_D
     )
     sparsity: float | None = Field(
         None, ge=0, description="lambda_1 in units of the noise of the data term's gradient (scale-free)"
@@ -62,17 +64,21 @@ class FluoganParameters(MethodParameters):
     off_time_s: float | None = Field(
         None, gt=0, description="mean time it stays off, s, for fluctuations blinking", json_schema_extra=NEEDS_D
     )
-    batch: int = Field(32, ge=2, description="frames per batch (B)", json_schema_extra=NEEDS_D)
+    batch: int = Field(32, ge=2, le=4096, description="frames per batch (B)", json_schema_extra=NEEDS_D)
     discriminator_rate: float = Field(
-        3e-4, gt=0, description="learning rate of Adam for the discriminator (tau_phi)", json_schema_extra=NEEDS_D
+        3e-4,
+        gt=0,
+        le=1,
+        description="learning rate of Adam for the discriminator (tau_phi)",
+        json_schema_extra=NEEDS_D,
     )
     discriminator_weight: float = Field(1.0, ge=0, description="delta of eq. (14)", json_schema_extra=NEEDS_D)
     gradient_penalty: float = Field(10.0, ge=0, description="lambda of eq. (15)", json_schema_extra=NEEDS_D)
     generator_steps: int = Field(
-        1, ge=1, description="k_G, steps on image and background per round", json_schema_extra=NEEDS_D
+        1, ge=1, le=1000, description="k_G, steps on image and background per round", json_schema_extra=NEEDS_D
     )
     discriminator_steps: int = Field(
-        1, ge=1, description="k_D, steps on the discriminator per round", json_schema_extra=NEEDS_D
+        1, ge=1, le=1000, description="k_D, steps on the discriminator per round", json_schema_extra=NEEDS_D
     )
 
     @model_validator(mode="after")

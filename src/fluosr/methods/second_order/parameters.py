@@ -32,7 +32,9 @@ class SecondOrderParameters(MovieParameters):
     sparsity_of_maximum: float | None = Field(
         None, ge=0, description="the same as a fraction of the data term's maximum, as published; wins over sparsity"
     )
-    iterations: int = Field(20_000, ge=1, description="FISTA iterations at most; it stops earlier once it stands still")
+    iterations: int = Field(
+        20_000, ge=1, le=10_000_000, description="FISTA iterations at most; it stops earlier once it stands still"
+    )
     tolerance: float = Field(
         2e-5, gt=0, description="relative change of objective and variances over an iteration at which it stands still"
     )
