@@ -255,7 +255,8 @@ def estimate_fluctuations(acquisition: Acquisition, *, used: np.ndarray | None =
         most = jackknife(
             lambda chosen: in_photons(_kappa_of_rate(sums, window, chosen, 1.0 / longest), chosen), len(found)
         )
-        fano = Interval(fano.value, fano.low, max(fano.high, most.high))
+        bounded = longest < 1.0 / window.slowest
+        fano = Interval(fano.value, fano.low, max(fano.high, most.high) if bounded else math.inf)
     return FluctuationEstimate(
         fano,
         remembered,
