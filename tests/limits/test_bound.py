@@ -114,6 +114,23 @@ def test_two_places_on_the_pixels_stand_for_all() -> None:
     assert found == pytest.approx(math.sqrt(np.mean(every) / DIM.frames), rel=0.01)
 
 
+@pytest.mark.parametrize("pair", [Pair("points"), Pair(length_nm=150.0)], ids=["points", "lines"])
+@pytest.mark.parametrize("fwhm_pixels", [1.0, 1.2, 1.5])
+def test_coarse_pixels_have_a_smallest_separation_although_the_closest_are_too_close_for_the_arithmetic(
+    fwhm_pixels: float, pair: Pair
+) -> None:
+    experiment = Experiment(psf=GaussianPSF(160.0 * fwhm_pixels), pixel_size_nm=160.0)
+    found = smallest_separation(experiment, pair)
+    assert found.covariance_nm <= found.mean_nm < 0.8 * experiment.psf.fwhm_nm
+    assert not found.mean_or_less and not found.covariance_or_less
+    at = separation_bound(experiment, pair, found.mean_nm)
+    assert Criterion().demand(found.mean_nm, at.mean_nm, at.mean_balance) == pytest.approx(1, rel=0.01)
+    at = separation_bound(experiment, pair, found.covariance_nm)
+    assert Criterion().demand(found.covariance_nm, at.covariance_nm, at.covariance_balance) == pytest.approx(
+        1, rel=0.01
+    )
+
+
 @pytest.mark.parametrize("balanced", [0.5, math.inf])
 def test_the_smallest_separation_is_where_the_frames_needed_are_those_that_there_are(balanced: float) -> None:
     criterion = Criterion(2.0, balanced)
@@ -129,8 +146,19 @@ def test_the_smallest_separation_is_where_the_frames_needed_are_those_that_there
 def test_the_ends_of_the_search_are_answers_too() -> None:
     few = replace(COARSE, photons=0.02, frames=2)
     assert smallest_separation(few, SHORT).mean_nm == math.inf
-    lax = Criterion(1e-6, math.inf)
-    assert smallest_separation(COARSE, SHORT, criterion=lax).mean_nm == pytest.approx(0.02 * 324.0)
+    lax = Criterion(1e-3, math.inf)
+    found = smallest_separation(replace(COARSE, frames=10**6), SHORT, criterion=lax)
+    assert found.mean_nm == found.covariance_nm == pytest.approx(0.02 * 324.0)
+    assert found.mean_or_less and found.covariance_or_less
+    assert not smallest_separation(COARSE, SHORT).mean_or_less
+
+
+def test_where_mean_and_covariance_are_too_close_for_the_arithmetic_the_mean_still_answers() -> None:
+    bright = Experiment(psf=GaussianPSF(100.0), photons=1e9, frames=10**9)
+    with pytest.raises(UsageError, match="too close for the arithmetic"):
+        separation_bound(bright, Pair("points"), 2.0)
+    found = smallest_separation(bright, Pair("points"))
+    assert found.covariance_nm == found.mean_nm == pytest.approx(2.0) and found.covariance_or_less
 
 
 def test_the_frames_needed_are_enough_and_one_less_is_not() -> None:

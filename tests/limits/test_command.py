@@ -122,6 +122,18 @@ def test_what_cannot_be_is_refused_with_2(arguments: tuple[str, ...], words: lis
         assert word in found.err
 
 
+def test_the_end_of_the_search_is_not_said_to_be_the_smallest_separation(tmp_path: Path) -> None:
+    bright = ("--photons", "1e9", "--frames", "1000000000")
+    found = fluosr(
+        "limit", *OPTICS, "--pixel-size", "160", "--shape", "points", *bright, "--separations", "6,60", "-o", tmp_path
+    )
+    assert found.code == 0, found.err
+    assert found.out.count("6.48 nm or less (no closer pair was searched)") == 2
+    smallest = json.loads((tmp_path / "limit.json").read_text(encoding="utf-8"))["smallest_separation"]
+    assert smallest["mean_or_less"] is True and smallest["covariance_or_less"] is True
+    assert "<!-- 6 nm -->" not in (tmp_path / "limit.svg").read_text(encoding="utf-8")  # nothing is marked there
+
+
 def test_a_refused_call_leaves_no_folder(tmp_path: Path) -> None:
     found = fluosr("limit", *OPTICS, *QUICK, "--separations", "0.001", "-o", tmp_path / "new")
     assert found.code == 2 and not (tmp_path / "new").exists()

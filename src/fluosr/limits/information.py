@@ -22,6 +22,10 @@ SINGULAR = 1e-12  # least eigenvalue of an information matrix scaled to a unit d
 NEGLIGIBLE = 1e-11  # eigenvalue, likewise, under which a combination of estimating functions is left out
 
 
+class TooCloseError(UsageError):
+    """Two so close that the arithmetic cannot tell their places from their brightnesses."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Estimating functions: P of the mean, Q of the covariance.
@@ -150,7 +154,8 @@ def inverse_of(information: np.ndarray) -> np.ndarray:
     """Inverse of an information matrix, (K, K), whatever the units of its parameters.
 
     Raises:
-        UsageError: it is singular to the precision of the arithmetic.
+        TooCloseError: it is singular to the precision of the arithmetic.
+        UsageError: some of the unknowns do not change the frames at all.
     """
     size = np.sqrt(np.diagonal(information))
     scale = np.outer(size, size)
@@ -158,7 +163,7 @@ def inverse_of(information: np.ndarray) -> np.ndarray:
         raise UsageError("the frames tell nothing about some of the unknowns; is there any light?")
     values, vectors = np.linalg.eigh(information / scale)
     if values[0] < SINGULAR:
-        raise UsageError(
+        raise TooCloseError(
             "the two are too close for the arithmetic: their positions cannot be told from their brightnesses to 12 "
             "digits. Give larger separations."
         )

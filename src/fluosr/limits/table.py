@@ -82,9 +82,15 @@ class Limit:
     def sentences(self) -> list[str]:
         """The answer in plain words."""
         frames = self.experiment.frames
+        found = self.smallest
         smallest = [
-            f"{nm:.3g} nm" if math.isfinite(nm) else "none up to twice the PSF's width"
-            for nm in (self.smallest.mean_nm, self.smallest.covariance_nm)
+            "none up to twice the PSF's width"
+            if not math.isfinite(nm)
+            else f"{nm:.3g} nm" + (" or less (no closer pair was searched)" if or_less else "")
+            for nm, or_less in (
+                (found.mean_nm, found.mean_or_less),
+                (found.covariance_nm, found.covariance_or_less),
+            )
         ]
         said = [
             f"The smallest separation told apart with {frames:,} frames: {smallest[0]} by the mean alone, "
