@@ -270,10 +270,12 @@ def test_separations_outside_the_validity_are_refused() -> None:
         separation_bound(DIM, Pair(length_nm=1e5), 60.0)
     with pytest.raises(UsageError, match="1 to 1000 separations"):
         find_limit(DIM, SHORT, [])
-    with pytest.raises(UsageError, match="positive number of standard deviations"):
-        Criterion(told_apart=0.0)
-    with pytest.raises(UsageError, match="balance"):
-        Criterion(balanced=0.0)
+    for deviations in (0.0, 1e-300, 1e300, math.inf, math.nan):
+        with pytest.raises(UsageError, match="1000 standard deviations"):
+            Criterion(told_apart=deviations)
+    for balanced in (0.0, 1e-300, math.nan):
+        with pytest.raises(UsageError, match="balance"):
+            Criterion(balanced=balanced)
     assert issubclass(OpticsError, UsageError)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
 from fluosr.limits import Criterion, Experiment, Pair, find_limit
+from fluosr.limits.table import in_words
 from fluosr.optics.psf import GaussianPSF
 from fluosr.report.limit_files import save_limit
 from fluosr.report.limit_plot import draw_limit
@@ -111,7 +113,8 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         (("--fwhm", "1e5", *QUICK), ["at most 1200", "check the units"]),
         ((*OPTICS, *QUICK, "--output", ""), ["no folder was named"]),
         ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm, got -5"]),
-        ((*OPTICS, *QUICK, "--told-apart", "0"), ["positive number of standard deviations"]),
+        ((*OPTICS, *QUICK, "--told-apart", "0"), ["0.001 to 1000 standard deviations", "got 0."]),
+        ((*OPTICS, *QUICK, "--told-apart", "1e300"), ["0.001 to 1000 standard deviations", "got 1e+300."]),
         (("--fwhm", "90", *QUICK), ["smaller than the pixel"]),
     ],
 )
@@ -132,6 +135,18 @@ def test_the_end_of_the_search_is_not_said_to_be_the_smallest_separation(tmp_pat
     smallest = json.loads((tmp_path / "limit.json").read_text(encoding="utf-8"))["smallest_separation"]
     assert smallest["mean_or_less"] is True and smallest["covariance_or_less"] is True
     assert "<!-- 6 nm -->" not in (tmp_path / "limit.svg").read_text(encoding="utf-8")  # nothing is marked there
+
+
+def test_more_frames_than_any_movie_has_are_not_counted() -> None:
+    dark = ("--photons", "1e-9", "--read-noise", "1e9", "--background", "1e9", "--fano", "1e9", "--told-apart", "1000")
+    found = fluosr(
+        "limit", *OPTICS, "--pixel-size", "160", "--shape", "points", *dark, "--separations", "60", "--wanted", "60"
+    )
+    assert found.code == 0, found.err
+    assert "neither more than 1e9 / more than 1e9" in found.out
+    assert "Frames needed: more than 1e9 for the mean alone, more than 1e9 for mean and covariance" in found.out
+    assert not re.search(r"\d{2},\d{3}", found.out + found.err)
+    assert in_words(10**9) == "1,000,000,000" and in_words(10**9 + 1) == "more than 1e9"
 
 
 def test_a_refused_call_leaves_no_folder(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(found: Limit) -> None:
+    from fluosr.limits.table import in_words
+
     frames = found.experiment.frames
     heads = ("separation", "mean alone", "mean+cov", "(Gaussian)", "balance known to", "told apart by", "frames needed")
     lines = [heads, ("nm", "± nm", "± nm", "± nm", "mean / mean+cov", "", "mean / mean+cov")]
@@ -141,7 +143,7 @@ def _print(found: Limit) -> None:
                 f"{bound.gaussian_nm:.3g}",
                 f"{_balance(bound.mean_balance)} / {_balance(bound.covariance_balance)}",
                 ", ".join(by) or "neither",
-                f"{row.mean_frames:,} / {row.covariance_frames:,}",
+                f"{in_words(row.mean_frames)} / {in_words(row.covariance_frames)}",
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]

@@ -23,6 +23,7 @@ from fluosr.limits.moments import Moments, PairModel
 from fluosr.limits.scene import Experiment, Pair
 
 TOLD_APART = 2.0  # how many standard deviations of the separation it must be
+LEAST_DEMAND, MOST_DEMAND = 1e-3, 1e3  # how many they may be; any number of frames is finite
 BALANCED = 0.5  # largest standard deviation of the balance with which both of a pair are there for certain
 FALSE_SPLITS = 0.05
 WIDEST_FWHM, CLOSEST_FWHM = 2.0, 0.02  # separations that are searched, in widths of the PSF
@@ -71,17 +72,22 @@ class Criterion:
         balanced: largest standard deviation of the balance; infinite where both are known to be equally bright.
 
     Raises:
-        UsageError: one of them is not positive.
+        UsageError: they do not lie between 1e-3 and 1e3; the balance may also lie above.
     """
 
     told_apart: float = TOLD_APART
     balanced: float = BALANCED
 
     def __post_init__(self) -> None:
-        if not 0 < self.told_apart < math.inf:
-            raise UsageError(f"told apart means a positive number of standard deviations, got {self.told_apart:g}.")
-        if not self.balanced > 0:
-            raise UsageError(f"the balance is known to a standard deviation above 0, got {self.balanced:g}.")
+        if not LEAST_DEMAND <= self.told_apart <= MOST_DEMAND:
+            raise UsageError(
+                f"told apart means {LEAST_DEMAND:g} to {MOST_DEMAND:g} standard deviations, 2 as a rule; got "
+                f"{self.told_apart:g}."
+            )
+        if not self.balanced >= LEAST_DEMAND:
+            raise UsageError(
+                f"the balance is known to a standard deviation of {LEAST_DEMAND:g} or more, got {self.balanced:g}."
+            )
 
     def demand(self, separation_nm: float, spread_nm: float, balance: float) -> float:
         """By how much the bounds are too large; at most 1 where the pair is told apart."""

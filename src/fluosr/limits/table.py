@@ -16,7 +16,7 @@ from fluosr.limits.bound import (
     separation_bound,
     smallest_separation,
 )
-from fluosr.limits.scene import Experiment, Pair
+from fluosr.limits.scene import LARGEST, Experiment, Pair
 
 FEW_BURSTS = 100  # of each line in the whole movie
 FEW_PHOTONS = 20.0  # of the brightest pixel in the whole movie
@@ -107,10 +107,15 @@ class Limit:
             said.insert(
                 0,
                 f"With this experiment two {self.pair.shape} {row.bound.separation_nm:g} nm apart are {verdict}. "
-                f"Frames needed: {row.mean_frames:,} for the mean alone, {row.covariance_frames:,} for mean and "
-                f"covariance; the movie has {frames:,}.",
+                f"Frames needed: {in_words(row.mean_frames)} for the mean alone, {in_words(row.covariance_frames)} for "
+                f"mean and covariance; the movie has {frames:,}.",
             )
         return said
+
+
+def in_words(frames: int) -> str:
+    """A number of frames; of more than any movie has, no more than that."""
+    return f"{frames:,}" if frames <= LARGEST else "more than 1e9"
 
 
 def find_limit(
@@ -199,8 +204,8 @@ def _few_frames(experiment: Experiment, pair: Pair, wanted: Row) -> list[str]:
         return []
     few, enough = wanted.covariance_frames, math.ceil(FEW_BURSTS / per_frame)
     return [
-        f"The {few:,} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
-        f"{pair.shape}: take their number for an order of magnitude, and rather {enough:,} frames."
+        f"The {in_words(few)} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
+        f"{pair.shape}: take their number for an order of magnitude, and rather {in_words(enough)} frames."
     ]
 
 
