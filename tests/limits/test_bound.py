@@ -85,6 +85,14 @@ def test_laws(kappa: float, photons: float, separation_nm: float, shape: str) ->
     assert (inclined >= here * (1 - 1e-6))[[0, 2, 3]].all()
 
 
+def test_light_that_falls_to_nothing_leaves_no_numbers_that_are_slow_to_calculate_with() -> None:
+    model = PairModel(COARSE, Pair("points"), Pair("points").window(COARSE, 5000.0))
+    moments = model.moments(model.parameters(5000.0))
+    quadratic = Scores.gaussian(moments).quadratic
+    for values_of in (moments.covariance, moments.covariance_slopes, quadratic):
+        assert (values_of == 0).any() and np.abs(values_of[values_of != 0]).min() >= 1e-150
+
+
 def test_stronger_blinking_makes_the_covariance_tell_more_and_the_mean_no_more() -> None:
     bounds = [separation_bound(replace(DIM, fano_factor=kappa), SHORT, 60.0) for kappa in (0.0, 3.0, 30.0, 300.0)]
     assert all(a.covariance_nm > b.covariance_nm for a, b in pairwise(bounds))

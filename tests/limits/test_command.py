@@ -137,6 +137,24 @@ def test_the_end_of_the_search_is_not_said_to_be_the_smallest_separation(tmp_pat
     assert "<!-- 6 nm -->" not in (tmp_path / "limit.svg").read_text(encoding="utf-8")  # nothing is marked there
 
 
+def test_what_takes_long_says_so_after_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("limit", *OPTICS, *QUICK, "--separations", "80,100", "--wanted", "80")
+    assert "of computing" not in fluosr(*arguments).err
+    monkeypatch.setattr("fluosr.cli.limit.LONG_S", 1e-6)
+    assert fluosr(*arguments).err.count("About 1 s of computing.") == 1
+
+
+def test_the_progress_of_a_limit_grows_to_its_end() -> None:
+    seen: list[tuple[int, int]] = []
+    find_limit(
+        Experiment(pixel_size_nm=160.0), Pair("points"), [60.0, 900.0], wanted_nm=80.0,
+        on_progress=lambda stage, done, total: seen.append((done, total)),
+    )  # fmt: skip
+    done = [at for at, _ in seen]
+    assert len(done) == 4 and done == sorted(set(done)) and done[-1] == seen[0][1] and len({n for _, n in seen}) == 1
+    assert done[1] - done[0] > done[0]  # 900 nm take a wider window
+
+
 def test_more_frames_than_any_movie_has_are_not_counted() -> None:
     dark = ("--photons", "1e-9", "--read-noise", "1e9", "--background", "1e9", "--fano", "1e9", "--told-apart", "1000")
     found = fluosr(

@@ -142,7 +142,7 @@ def separation_bound(
     Raises:
         UsageError: a separation that is not positive, leaves the window, or is too small for the arithmetic.
     """
-    window = _checked_window(experiment, pair, separation_nm, window)
+    window = checked_window(experiment, pair, separation_nm, window)
     variances = _average(_all_variances, experiment, pair, separation_nm, window, slope)
     return SeparationBound(separation_nm, *(float(value) for value in np.sqrt(variances)))
 
@@ -205,9 +205,14 @@ def smallest_separation(
     return SmallestSeparation(mean, both, mean == low, both == low)
 
 
-def _checked_window(
+def checked_window(
     experiment: Experiment, pair: Pair, separation_nm: float, window: tuple[int, int] | None
 ) -> tuple[int, int]:
+    """The window that is computed with, (Y, X) camera pixels: the one given, or as many as the pair needs.
+
+    Raises:
+        UsageError: a separation that is not positive, leaves the window, or needs more pixels than are computed with.
+    """
     if not 0 < separation_nm < math.inf:
         raise UsageError(f"a separation lies above 0 nm, got {separation_nm:g}.")
     if window is None:

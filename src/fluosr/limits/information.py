@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.limits.moments import Moments
+from fluosr.limits.moments import Moments, without_traces
 
 SINGULAR = 1e-12  # least eigenvalue of an information matrix scaled to a unit diagonal
 NEGLIGIBLE = 1e-11  # eigenvalue, likewise, under which a combination of estimating functions is left out
@@ -42,7 +42,8 @@ class Scores:
     def gaussian(cls, moments: Moments) -> Scores:
         """Those that the score of a Gaussian adds up, K of each."""
         inverse = _inverse(moments.covariance)
-        return cls(moments.mean_slopes @ inverse, inverse @ moments.covariance_slopes @ inverse)
+        half = without_traces(inverse @ moments.covariance_slopes)
+        return cls(moments.mean_slopes @ inverse, without_traces(half @ inverse))
 
     def split(self) -> Scores:
         """With diagonals and the rest of the quadratic ones apart: pixels alone hold shot noise, pairs of them none."""
@@ -180,4 +181,4 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
             "pixels at the rim get no light and have no noise: give a background or a read noise above 0."
         ) from None
     inverse = cho_solve(factor, np.eye(len(matrix)))
-    return (inverse + inverse.T) / 2.0
+    return without_traces((inverse + inverse.T) / 2.0)

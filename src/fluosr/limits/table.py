@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fluosr.errors import UsageError
 from fluosr.limits.bound import (
+    WIDEST_FWHM,
     Criterion,
     SeparationBound,
     SmallestSeparation,
     chance_of_two,
+    checked_window,
     separation_bound,
     smallest_separation,
 )
@@ -22,6 +24,7 @@ FEW_BURSTS = 100  # of each line in the whole movie
 FEW_PHOTONS = 20.0  # of the brightest pixel in the whole movie
 DIFFERS = 1.05  # ratio of two bounds from which on it is worth a word
 MOST_ROWS = 1000
+ROWS_OF_SEARCH = 6  # the search for the smallest separation takes as long as so many rows
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def find_limit(
     wanted_nm: float | None = None,
     criterion: Criterion | None = None,
     slope: bool = False,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Limit:
     """Bounds for several separations, and what follows from them.
 
@@ -136,6 +140,7 @@ def find_limit(
         wanted_nm: a separation to answer for in words.
         criterion: when a pair counts as told apart.
         slope: the background may also be inclined.
+        on_progress: called with a stage, what is done and what there is to do, after each row and at the end.
 
     Raises:
         UsageError: no separations, too many, or one that cannot be.
@@ -151,10 +156,20 @@ def find_limit(
         chances = [chance_of_two(spread, separation) for spread, _ in known]
         return Row(bound, frames[0], frames[1], chances[0], chances[1])
 
-    rows = tuple(row(separation) for separation in sorted(set(separations_nm)))
-    wanted = None if wanted_nm is None else row(wanted_nm)
+    separations = sorted(set(separations_nm))
+    asked = separations if wanted_nm is None else [*separations, wanted_nm]
+    work = [math.prod(checked_window(experiment, pair, nm, None)) ** 3 for nm in asked]
+    total = sum(work) + ROWS_OF_SEARCH * math.prod(pair.window(experiment, WIDEST_FWHM * experiment.psf.fwhm_nm)) ** 3
+    found = []
+    for number, separation in enumerate(asked, 1):
+        found.append(row(separation))
+        if on_progress is not None:
+            on_progress("bounds", sum(work[:number]), total)
+    rows, wanted = tuple(found[: len(separations)]), None if wanted_nm is None else found[-1]
     smallest = smallest_separation(experiment, pair, criterion=criterion, slope=slope)
-    said = _warnings(experiment, pair, criterion, [*rows, *([wanted] if wanted else [])])
+    if on_progress is not None:
+        on_progress("bounds", total, total)
+    said = _warnings(experiment, pair, criterion, found)
     if wanted is not None:
         said += _few_frames(experiment, pair, wanted)
     return Limit(experiment, pair, criterion, rows, smallest, wanted, tuple(said))
