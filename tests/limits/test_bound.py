@@ -241,15 +241,15 @@ def test_a_fit_that_cannot_settle_says_so() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"fano_factor": -1.0}, "Fano factor .* must not be negative, got -1"),
-        ({"fano_factor": math.nan}, "Fano factor"),
+        ({"fano_factor": -1.0}, "Fano factor .* must not be negative nor above 1e.09, got -1"),
+        ({"fano_factor": math.nan}, "Fano factor .* nor above 1e.09, got nan"),
         ({"photons": 0.0}, "photons of the peak must be positive .* got 0"),
         ({"photons": math.inf}, "not above 1e.09, got inf"),
         ({"read_noise_e": -0.1}, "read noise"),
         ({"background_fraction": -1.0}, "background"),
         ({"frames": 1}, "at least 2 frames"),
         ({"frames": 10**15}, "at most 1e.09 frames, got 1000000000000000"),
-        ({"fano_factor": math.inf}, "must not lie above 1e.09, got inf"),
+        ({"fano_factor": math.inf}, "must not be negative nor above 1e.09, got inf"),
         ({"pixel_size_nm": 0.0}, "pixel size .nm. must be positive"),
         ({"pixel_size_nm": 400.0}, "smaller than the pixel"),
     ],
@@ -269,6 +269,7 @@ def test_separations_outside_the_validity_are_refused() -> None:
     for separation, words in (
         (0.0, "above 0"),
         (math.nan, "above 0"),
+        (math.inf, "not above 1e.09 nm, got inf"),
         (1e-3, "too close"),
         (900.0, "leave the window"),
     ):

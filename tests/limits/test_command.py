@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fluosr.limits import Criterion, Experiment, Pair, find_limit
-from fluosr.limits.table import in_words
+from fluosr.limits.table import count_of
 from fluosr.optics.psf import GaussianPSF
 from fluosr.report.limit_files import save_limit
 from fluosr.report.limit_plot import draw_limit
@@ -99,7 +99,7 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         (("--na", "1.4", *QUICK), ["--na needs --wavelength"]),
         (("--wavelength", "500", *QUICK), ["--wavelength needs --na"]),
         (("--na", "1.4", "--wavelength", "0.5", *QUICK), ["micrometres", "--wavelength 500"]),
-        ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative, got -1"]),
+        ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative nor above", "got -1"]),
         ((*OPTICS, *QUICK, "--photons", "0"), ["photons of the peak must be positive", "got 0"]),
         ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),
         ((*OPTICS, *QUICK, "--shape", "discs"), ["lines and for points, not for 'discs'"]),
@@ -107,12 +107,13 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         ((*OPTICS, *QUICK, "--separations", "a"), ["--separations a", "40:200:20"]),
         ((*OPTICS, *QUICK, "--separations", "200:40:20"), ["--separations 200:40:20"]),
         ((*OPTICS, *QUICK, "--separations", "1:2:0"), ["--separations 1:2:0"]),
-        ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm, got 0"]),
+        ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm", "got 0."]),
+        ((*OPTICS, *QUICK, "--separations", "40:200:inf"), ["--separations 40:200:inf: write nanometres"]),
         ((*OPTICS, *QUICK, "--separations", "0.001"), ["too close for the arithmetic"]),
         ((*OPTICS, *QUICK, "--separations", "1e5"), ["at most 1200", "smaller separations"]),
         (("--fwhm", "1e5", *QUICK), ["at most 1200", "check the units"]),
         ((*OPTICS, *QUICK, "--output", ""), ["no folder was named"]),
-        ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm, got -5"]),
+        ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm", "got -5."]),
         ((*OPTICS, *QUICK, "--told-apart", "0"), ["0.001 to 1000 standard deviations", "got 0."]),
         ((*OPTICS, *QUICK, "--told-apart", "1e300"), ["0.001 to 1000 standard deviations", "got 1e+300."]),
         (("--fwhm", "90", *QUICK), ["smaller than the pixel"]),
@@ -164,7 +165,7 @@ def test_more_frames_than_any_movie_has_are_not_counted() -> None:
     assert "neither more than 1e9 / more than 1e9" in found.out
     assert "Frames needed: more than 1e9 for the mean alone, more than 1e9 for mean and covariance" in found.out
     assert not re.search(r"\d{2},\d{3}", found.out + found.err)
-    assert in_words(10**9) == "1,000,000,000" and in_words(10**9 + 1) == "more than 1e9"
+    assert count_of(10**9) == "1,000,000,000" and count_of(10**9 + 1) == "more than 1e9"
 
 
 def test_a_refused_call_leaves_no_folder(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def _numbers(text: str) -> list[float]:
             return [float(number) for number in text.split(",")]
         start, stop, step = (float(number) for number in text.split(":"))
         count = math.floor((stop - start) / step * (1 + 1e-9)) + 1
-        if not (step > 0 and 1 <= count <= 1000):
+        if not (0 < step < math.inf and 1 <= count <= 1000):
             raise ValueError(text)
     except (ValueError, OverflowError, ZeroDivisionError):
         raise UsageError(
@@ -145,7 +145,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(found: Limit) -> None:
-    from fluosr.limits.table import in_words
+    from fluosr.limits.table import count_of
 
     frames = found.experiment.frames
     heads = ("separation", "mean alone", "mean+cov", "(Gaussian)", "balance known to", "told apart by", "frames needed")
@@ -165,7 +165,7 @@ def _print(found: Limit) -> None:
                 f"{bound.gaussian_nm:.3g}",
                 f"{_balance(bound.mean_balance)} / {_balance(bound.covariance_balance)}",
                 ", ".join(by) or "neither",
-                f"{in_words(row.mean_frames)} / {in_words(row.covariance_frames)}",
+                f"{count_of(row.mean_frames)} / {count_of(row.covariance_frames)}",
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]

@@ -20,7 +20,7 @@ from fluosr.limits.information import (
     sandwich,
 )
 from fluosr.limits.moments import Moments, PairModel
-from fluosr.limits.scene import Experiment, Pair
+from fluosr.limits.scene import LARGEST, Experiment, Pair
 
 TOLD_APART = 2.0  # how many standard deviations of the separation it must be
 LEAST_DEMAND, MOST_DEMAND = 1e-3, 1e3  # how many they may be; any number of frames is finite
@@ -213,8 +213,8 @@ def checked_window(
     Raises:
         UsageError: a separation that is not positive, leaves the window, or needs more pixels than are computed with.
     """
-    if not 0 < separation_nm < math.inf:
-        raise UsageError(f"a separation lies above 0 nm, got {separation_nm:g}.")
+    if not 0 < separation_nm <= LARGEST:
+        raise UsageError(f"a separation lies above 0 nm and not above {LARGEST:g} nm, got {separation_nm:g}.")
     if window is None:
         return pair.window(experiment, max(separation_nm, WIDEST_FWHM * experiment.psf.fwhm_nm))
     reach = experiment.pixel_size_nm * float(np.abs(pair.normal) @ np.array(window))

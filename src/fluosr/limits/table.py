@@ -110,13 +110,13 @@ class Limit:
             said.insert(
                 0,
                 f"With this experiment two {self.pair.shape} {row.bound.separation_nm:g} nm apart are {verdict}. "
-                f"Frames needed: {in_words(row.mean_frames)} for the mean alone, {in_words(row.covariance_frames)} for "
+                f"Frames needed: {count_of(row.mean_frames)} for the mean alone, {count_of(row.covariance_frames)} for "
                 f"mean and covariance; the movie has {frames:,}.",
             )
         return said
 
 
-def in_words(frames: int) -> str:
+def count_of(frames: int) -> str:
     """A number of frames; of more than any movie has, no more than that."""
     return f"{frames:,}" if frames <= LARGEST else "more than 1e9"
 
@@ -219,8 +219,8 @@ def _few_frames(experiment: Experiment, pair: Pair, wanted: Row) -> list[str]:
         return []
     few, enough = wanted.covariance_frames, math.ceil(FEW_BURSTS / per_frame)
     return [
-        f"The {in_words(few)} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
-        f"{pair.shape}: take their number for an order of magnitude, and rather {in_words(enough)} frames."
+        f"The {count_of(few)} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
+        f"{pair.shape}: take their number for an order of magnitude, and rather {count_of(enough)} frames."
     ]
 
 
