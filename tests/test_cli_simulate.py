@@ -89,3 +89,33 @@ def test_a_simulation_overwrites_nothing_but_a_simulation(tmp_path: Path, monkey
     (tmp_path / "argo-truth.ome.tif").unlink()
     assert fluosr(*command).code == 0
     assert fluosr(*command).code == 0
+
+
+@pytest.mark.parametrize("name", ["movie.png", "movie", "movie.tif.gz"])
+def test_a_movie_is_not_written_under_another_ending(tmp_path: Path, name: str) -> None:
+    for kind in (("filaments", "--height", "12", "--width", "16"), ("smlm", "--height", "16", "--width", "16")):
+        done = fluosr("simulate", *kind, "--frames", "2", "--output", tmp_path / name)
+        assert done.code == 2 and "the movie is a TIFF, call it" in done.err and "movie.tif" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".tif", ".tiff", ".TIF"])
+def test_the_endings_of_a_tiff_are_taken(tmp_path: Path, ending: str) -> None:
+    movie = ("simulate", "filaments", "--frames", "2", "--height", "12", "--width", "16")
+    assert fluosr(*movie, "--output", tmp_path / f"movie{ending}").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--background", "inf"), "the background is a finite number of 0 or more, got inf"),
+        (("--frame-rate", "inf"), "Invalid value for '--frame-rate': Input should be less than or equal to 1000000"),
+        (("--frame-rate", "nan"), "Invalid value for '--frame-rate'"),
+        (("--fluctuations", "blinking", "--off-time", "inf"), "must be positive and not above 1e+09 seconds, got inf"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_with_what_it_may_be(
+    tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    done = fluosr("simulate", "filaments", "--frames", "2", "--output", tmp_path / "movie.tif", *options)
+    assert done.code == 2 and words in done.err and list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from fluosr.machine import (
     freed_memory_kept,
     refuse_beyond_memory,
     size_in_words,
+    whole_megabytes,
 )
 
 
@@ -32,6 +33,12 @@ from fluosr.machine import (
 )
 def test_a_size_is_told_in_the_unit_that_suits_it(n_bytes: float, said: str) -> None:
     assert size_in_words(n_bytes) == said
+
+
+def test_an_estimate_never_takes_0_mb() -> None:
+    assert [whole_megabytes(size) for size in (0, 2**20 - 1, 2**20, 5.6 * 2**20)] == [
+        "under 1 MB", "under 1 MB", "1 MB", "6 MB",
+    ]  # fmt: skip
 
 
 def test_what_fits_a_gpu_is_measured_there_and_not_by_the_processors_memory(monkeypatch: pytest.MonkeyPatch) -> None:

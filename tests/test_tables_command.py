@@ -40,7 +40,7 @@ def test_the_density_is_of_the_field(tmp_path: Path) -> None:
 def test_what_takes_long_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fluosr.cli.smlm.LONG_S", 0.0)
     done = fluosr("simulate", "smlm", *SMALL, "--active", 6, "-o", tmp_path / "m.tif")
-    assert done.code == 0 and "About 1 s of computing and 0 MB of files." in done.err
+    assert done.code == 0 and "About 1 s of computing and under 1 MB of files." in done.err
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ def size_in_words(n_bytes: float) -> str:
     return f"{size:.3g} {unit}" if size < 999.5 else f"{size:.0f} {unit}"
 
 
+def whole_megabytes(n_bytes: float) -> str:
+    """A number of bytes in MB (2^20 bytes), for estimates."""
+    return f"{n_bytes / 2**20:.0f} MB" if n_bytes >= 2**20 else "under 1 MB"
+
+
 def available_memory_bytes() -> int:
     """Memory that a new array may take without swapping, bytes; what Linux says, else the physical memory."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from fluosr.machine import whole_megabytes
 from fluosr.methods.base import Estimate, Run
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -54,7 +55,7 @@ class ProgressBar:
 
     def estimate(self, estimate: Estimate, name: str = "") -> None:
         """Say what is to come, of a run with a name where there are several."""
-        time, memory = duration(estimate.seconds), f"{estimate.n_bytes / 2**20:.0f} MB"
+        time, memory = duration(estimate.seconds), whole_megabytes(estimate.n_bytes)
         about = f"{name}: about" if name else "About"
         self.say(f"{about} {time} of computing and {memory} of memory. Ctrl-C stops and keeps what there is.")
 

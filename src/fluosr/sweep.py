@@ -20,6 +20,7 @@ from fluosr.acquisition import Acquisition
 from fluosr.errors import CheckpointError, ReconstructionInterrupted, UsageError, in_words
 from fluosr.io.lock import only_run_in
 from fluosr.io.write import write_json, write_ome_tiff, write_text
+from fluosr.machine import whole_megabytes
 from fluosr.methods.base import Estimate, Run
 from fluosr.methods.registry import get_method
 from fluosr.pipeline import check_output, choose_device, facts_of, remove_result, run_to_folder, stop_on_signals
@@ -140,7 +141,7 @@ def _announce(left: int, tell: Callable[[str], None]) -> Callable[[Estimate], No
         each, total = (_in_time(seconds) for seconds in (estimate.seconds, left * estimate.seconds))
         tell(
             f"About {each} of computing for a cell like the first, {total} for all, and "
-            f"{estimate.n_bytes / 2**20:.0f} MB of memory. Ctrl-C stops and keeps what there is."
+            f"{whole_megabytes(estimate.n_bytes)} of memory. Ctrl-C stops and keeps what there is."
         )
 
     return announce

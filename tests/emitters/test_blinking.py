@@ -181,6 +181,7 @@ def test_molecules_of_a_fano_factor_have_it(kappa, on, off):
         ((1.0, 1.0, 0.01, 0.0), "photons per second"),
         ((1.0, 1.0, 0.01, 100.0, 0.0), "bleaching time"),
         ((1.0, float("nan"), 0.01, 100.0), "off time"),
+        ((1.0, float("inf"), 0.01, 100.0), "off time .* not above 1e.09 seconds, got inf"),
         ((1e-6, 1.0, 0.01, 100.0), "steady"),
     ],
 )

@@ -49,6 +49,41 @@ def test_pixels_that_are_not_square(tmp_path: Path, frames: np.ndarray) -> None:
     assert "pixel size: 111.11 x 100 nm, not square; give --pixel-size (nm)" in describe_movie(path)
 
 
+@pytest.mark.parametrize(
+    ("options", "given", "words"),
+    [
+        ({}, {}, ["pixel size: 108 nm, given (not in the file)", "frame interval: 0.5 s, given (not in the file)"]),
+        (
+            {"imagej": True, "resolution": (10, 10), "metadata": {"axes": "TYX", "unit": "um", "finterval": 0.05}},
+            {},
+            ["pixel size: 108 nm, given (the file says 100 nm)", "frame interval: 0.5 s, given (the file says 0.05 s)"],
+        ),
+        (
+            {"imagej": True, "resolution": (10, 10), "metadata": {"axes": "TYX", "unit": "um", "finterval": 0.05}},
+            {"pixel_size_nm": 100.0, "frame_interval_s": 0.05},
+            ["pixel size: 100 nm, given", "frame interval: 0.05 s, given"],
+        ),
+        (
+            {"imagej": True, "resolution": (10, 9), "metadata": {"axes": "TYX", "unit": "um"}},
+            {},
+            ["pixel size: 108 nm, given (the file says 111.11 x 100 nm, not square)"],
+        ),
+        (
+            {"imagej": True, "resolution": (72, 72), "metadata": {"axes": "TYX", "unit": "inch"}},
+            {},
+            ["pixel size: 108 nm, given (the file says 352.8 µm, as for a print of 72 dpi)"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_given_is_said_beside_what_the_file_says(
+    tmp_path: Path, frames: np.ndarray, options: dict[str, Any], given: dict[str, float], words: list[str]
+) -> None:
+    said = describe_movie(
+        written(tmp_path, frames, **options), **{"pixel_size_nm": 108.0, "frame_interval_s": 0.5} | given
+    )
+    assert [word for word in words if word not in said] == []
+
+
 def test_a_mask(tmp_path: Path, frames: np.ndarray) -> None:
     said = describe_movie(written(tmp_path, frames > 130))
     assert "grey values: 0 (darkest), 0 (median), 1 (brightest) ADU" in said

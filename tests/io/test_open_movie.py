@@ -123,6 +123,17 @@ def test_another_pixel_size_than_the_file_says_is_used_and_told(path: Path) -> N
     assert "The file says 100 nm per pixel; 108 nm was given" in movie.warnings[0]
 
 
+def test_another_frame_interval_than_the_file_says_is_used_and_told(tmp_path: Path, frames: np.ndarray) -> None:
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX", "finterval": 0.05})
+    movie = open_movie(path, frame_interval_s=0.5, **GRID, **OPTICS, **CAMERA)
+    assert movie.frame_interval_s == 0.5
+    assert "The file says 0.05 s between frames; 0.5 s was given and is used." in movie.warnings
+    for given in (None, 0.05):
+        same = open_movie(path, frame_interval_s=given, **GRID, **OPTICS, **CAMERA)
+        assert same.frame_interval_s == 0.05 and not any("between frames" in words for words in same.warnings)
+
+
 def test_airy(path: Path) -> None:
     movie = open_movie(path, na=1.4, wavelength_nm=600.0, **CAMERA)
     assert movie.psf == AiryPSF(1.4, 600.0)

@@ -85,6 +85,14 @@ def test_laws(kappa: float, photons: float, separation_nm: float, shape: str) ->
     assert (inclined >= here * (1 - 1e-6))[[0, 2, 3]].all()
 
 
+def test_light_that_falls_to_nothing_leaves_no_numbers_that_are_slow_to_calculate_with() -> None:
+    model = PairModel(COARSE, Pair("points"), Pair("points").window(COARSE, 5000.0))
+    moments = model.moments(model.parameters(5000.0))
+    quadratic = Scores.gaussian(moments).quadratic
+    for values_of in (moments.covariance, moments.covariance_slopes, quadratic):
+        assert (values_of == 0).any() and np.abs(values_of[values_of != 0]).min() >= 1e-150
+
+
 def test_stronger_blinking_makes_the_covariance_tell_more_and_the_mean_no_more() -> None:
     bounds = [separation_bound(replace(DIM, fano_factor=kappa), SHORT, 60.0) for kappa in (0.0, 3.0, 30.0, 300.0)]
     assert all(a.covariance_nm > b.covariance_nm for a, b in pairwise(bounds))
@@ -114,6 +122,23 @@ def test_two_places_on_the_pixels_stand_for_all() -> None:
     assert found == pytest.approx(math.sqrt(np.mean(every) / DIM.frames), rel=0.01)
 
 
+@pytest.mark.parametrize("pair", [Pair("points"), Pair(length_nm=150.0)], ids=["points", "lines"])
+@pytest.mark.parametrize("fwhm_pixels", [1.0, 1.2, 1.5])
+def test_coarse_pixels_have_a_smallest_separation_although_the_closest_are_too_close_for_the_arithmetic(
+    fwhm_pixels: float, pair: Pair
+) -> None:
+    experiment = Experiment(psf=GaussianPSF(160.0 * fwhm_pixels), pixel_size_nm=160.0)
+    found = smallest_separation(experiment, pair)
+    assert found.covariance_nm <= found.mean_nm < 0.8 * experiment.psf.fwhm_nm
+    assert not found.mean_or_less and not found.covariance_or_less
+    at = separation_bound(experiment, pair, found.mean_nm)
+    assert Criterion().demand(found.mean_nm, at.mean_nm, at.mean_balance) == pytest.approx(1, rel=0.01)
+    at = separation_bound(experiment, pair, found.covariance_nm)
+    assert Criterion().demand(found.covariance_nm, at.covariance_nm, at.covariance_balance) == pytest.approx(
+        1, rel=0.01
+    )
+
+
 @pytest.mark.parametrize("balanced", [0.5, math.inf])
 def test_the_smallest_separation_is_where_the_frames_needed_are_those_that_there_are(balanced: float) -> None:
     criterion = Criterion(2.0, balanced)
@@ -129,8 +154,19 @@ def test_the_smallest_separation_is_where_the_frames_needed_are_those_that_there
 def test_the_ends_of_the_search_are_answers_too() -> None:
     few = replace(COARSE, photons=0.02, frames=2)
     assert smallest_separation(few, SHORT).mean_nm == math.inf
-    lax = Criterion(1e-6, math.inf)
-    assert smallest_separation(COARSE, SHORT, criterion=lax).mean_nm == pytest.approx(0.02 * 324.0)
+    lax = Criterion(1e-3, math.inf)
+    found = smallest_separation(replace(COARSE, frames=10**6), SHORT, criterion=lax)
+    assert found.mean_nm == found.covariance_nm == pytest.approx(0.02 * 324.0)
+    assert found.mean_or_less and found.covariance_or_less
+    assert not smallest_separation(COARSE, SHORT).mean_or_less
+
+
+def test_where_mean_and_covariance_are_too_close_for_the_arithmetic_the_mean_still_answers() -> None:
+    bright = Experiment(psf=GaussianPSF(100.0), photons=1e9, frames=10**9)
+    with pytest.raises(UsageError, match="too close for the arithmetic"):
+        separation_bound(bright, Pair("points"), 2.0)
+    found = smallest_separation(bright, Pair("points"))
+    assert found.covariance_nm == found.mean_nm == pytest.approx(2.0) and found.covariance_or_less
 
 
 def test_the_frames_needed_are_enough_and_one_less_is_not() -> None:
@@ -205,15 +241,15 @@ def test_a_fit_that_cannot_settle_says_so() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"fano_factor": -1.0}, "Fano factor .* must not be negative, got -1"),
-        ({"fano_factor": math.nan}, "Fano factor"),
+        ({"fano_factor": -1.0}, "Fano factor .* must not be negative nor above 1e.09, got -1"),
+        ({"fano_factor": math.nan}, "Fano factor .* nor above 1e.09, got nan"),
         ({"photons": 0.0}, "photons of the peak must be positive .* got 0"),
         ({"photons": math.inf}, "not above 1e.09, got inf"),
         ({"read_noise_e": -0.1}, "read noise"),
         ({"background_fraction": -1.0}, "background"),
         ({"frames": 1}, "at least 2 frames"),
         ({"frames": 10**15}, "at most 1e.09 frames, got 1000000000000000"),
-        ({"fano_factor": math.inf}, "must not lie above 1e.09, got inf"),
+        ({"fano_factor": math.inf}, "must not be negative nor above 1e.09, got inf"),
         ({"pixel_size_nm": 0.0}, "pixel size .nm. must be positive"),
         ({"pixel_size_nm": 400.0}, "smaller than the pixel"),
     ],
@@ -233,6 +269,7 @@ def test_separations_outside_the_validity_are_refused() -> None:
     for separation, words in (
         (0.0, "above 0"),
         (math.nan, "above 0"),
+        (math.inf, "not above 1e.09 nm, got inf"),
         (1e-3, "too close"),
         (900.0, "leave the window"),
     ):
@@ -242,10 +279,12 @@ def test_separations_outside_the_validity_are_refused() -> None:
         separation_bound(DIM, Pair(length_nm=1e5), 60.0)
     with pytest.raises(UsageError, match="1 to 1000 separations"):
         find_limit(DIM, SHORT, [])
-    with pytest.raises(UsageError, match="positive number of standard deviations"):
-        Criterion(told_apart=0.0)
-    with pytest.raises(UsageError, match="balance"):
-        Criterion(balanced=0.0)
+    for deviations in (0.0, 1e-300, 1e300, math.inf, math.nan):
+        with pytest.raises(UsageError, match="1000 standard deviations"):
+            Criterion(told_apart=deviations)
+    for balanced in (0.0, 1e-300, math.nan):
+        with pytest.raises(UsageError, match="balance"):
+            Criterion(balanced=balanced)
     assert issubclass(OpticsError, UsageError)
 
 

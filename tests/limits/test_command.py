@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
 from fluosr.limits import Criterion, Experiment, Pair, find_limit
+from fluosr.limits.table import count_of
 from fluosr.optics.psf import GaussianPSF
 from fluosr.report.limit_files import save_limit
 from fluosr.report.limit_plot import draw_limit
@@ -97,7 +99,7 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         (("--na", "1.4", *QUICK), ["--na needs --wavelength"]),
         (("--wavelength", "500", *QUICK), ["--wavelength needs --na"]),
         (("--na", "1.4", "--wavelength", "0.5", *QUICK), ["micrometres", "--wavelength 500"]),
-        ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative, got -1"]),
+        ((*OPTICS, *QUICK, "--fano", "-1"), ["Fano factor", "not be negative nor above", "got -1"]),
         ((*OPTICS, *QUICK, "--photons", "0"), ["photons of the peak must be positive", "got 0"]),
         ((*OPTICS, *QUICK, "--frames", "1"), ["a covariance needs at least 2 frames, got 1"]),
         ((*OPTICS, *QUICK, "--shape", "discs"), ["lines and for points, not for 'discs'"]),
@@ -105,13 +107,15 @@ def test_a_link_to_nowhere_is_of_another_origin_and_a_folder_stands_in_the_way_b
         ((*OPTICS, *QUICK, "--separations", "a"), ["--separations a", "40:200:20"]),
         ((*OPTICS, *QUICK, "--separations", "200:40:20"), ["--separations 200:40:20"]),
         ((*OPTICS, *QUICK, "--separations", "1:2:0"), ["--separations 1:2:0"]),
-        ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm, got 0"]),
+        ((*OPTICS, *QUICK, "--separations", "0,40"), ["a separation lies above 0 nm", "got 0."]),
+        ((*OPTICS, *QUICK, "--separations", "40:200:inf"), ["--separations 40:200:inf: write nanometres"]),
         ((*OPTICS, *QUICK, "--separations", "0.001"), ["too close for the arithmetic"]),
         ((*OPTICS, *QUICK, "--separations", "1e5"), ["at most 1200", "smaller separations"]),
         (("--fwhm", "1e5", *QUICK), ["at most 1200", "check the units"]),
         ((*OPTICS, *QUICK, "--output", ""), ["no folder was named"]),
-        ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm, got -5"]),
-        ((*OPTICS, *QUICK, "--told-apart", "0"), ["positive number of standard deviations"]),
+        ((*OPTICS, *QUICK, "--wanted", "-5"), ["above 0 nm", "got -5."]),
+        ((*OPTICS, *QUICK, "--told-apart", "0"), ["0.001 to 1000 standard deviations", "got 0."]),
+        ((*OPTICS, *QUICK, "--told-apart", "1e300"), ["0.001 to 1000 standard deviations", "got 1e+300."]),
         (("--fwhm", "90", *QUICK), ["smaller than the pixel"]),
     ],
 )
@@ -120,6 +124,48 @@ def test_what_cannot_be_is_refused_with_2(arguments: tuple[str, ...], words: lis
     assert found.code == 2 and not found.out
     for word in words:
         assert word in found.err
+
+
+def test_the_end_of_the_search_is_not_said_to_be_the_smallest_separation(tmp_path: Path) -> None:
+    bright = ("--photons", "1e9", "--frames", "1000000000")
+    found = fluosr(
+        "limit", *OPTICS, "--pixel-size", "160", "--shape", "points", *bright, "--separations", "6,60", "-o", tmp_path
+    )
+    assert found.code == 0, found.err
+    assert found.out.count("6.48 nm or less (no closer pair was searched)") == 2
+    smallest = json.loads((tmp_path / "limit.json").read_text(encoding="utf-8"))["smallest_separation"]
+    assert smallest["mean_or_less"] is True and smallest["covariance_or_less"] is True
+    assert "<!-- 6 nm -->" not in (tmp_path / "limit.svg").read_text(encoding="utf-8")  # nothing is marked there
+
+
+def test_what_takes_long_says_so_after_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("limit", *OPTICS, *QUICK, "--separations", "80,100", "--wanted", "80")
+    assert "of computing" not in fluosr(*arguments).err
+    monkeypatch.setattr("fluosr.cli.limit.LONG_S", 1e-6)
+    assert fluosr(*arguments).err.count("About 1 s of computing.") == 1
+
+
+def test_the_progress_of_a_limit_grows_to_its_end() -> None:
+    seen: list[tuple[int, int]] = []
+    find_limit(
+        Experiment(pixel_size_nm=160.0), Pair("points"), [60.0, 900.0], wanted_nm=80.0,
+        on_progress=lambda stage, done, total: seen.append((done, total)),
+    )  # fmt: skip
+    done = [at for at, _ in seen]
+    assert len(done) == 4 and done == sorted(set(done)) and done[-1] == seen[0][1] and len({n for _, n in seen}) == 1
+    assert done[1] - done[0] > done[0]  # 900 nm take a wider window
+
+
+def test_more_frames_than_any_movie_has_are_not_counted() -> None:
+    dark = ("--photons", "1e-9", "--read-noise", "1e9", "--background", "1e9", "--fano", "1e9", "--told-apart", "1000")
+    found = fluosr(
+        "limit", *OPTICS, "--pixel-size", "160", "--shape", "points", *dark, "--separations", "60", "--wanted", "60"
+    )
+    assert found.code == 0, found.err
+    assert "neither more than 1e9 / more than 1e9" in found.out
+    assert "Frames needed: more than 1e9 for the mean alone, more than 1e9 for mean and covariance" in found.out
+    assert not re.search(r"\d{2},\d{3}", found.out + found.err)
+    assert count_of(10**9) == "1,000,000,000" and count_of(10**9 + 1) == "more than 1e9"
 
 
 def test_a_refused_call_leaves_no_folder(tmp_path: Path) -> None:

@@ -132,3 +132,9 @@ def test_judge_with_halves():
     assert 100 < quality.resolution.resolution_nm < 1000
     assert quality.resolution_reason is None
     assert quality.describe()["residuals"]["at_noise_level"] is True
+
+
+@pytest.mark.parametrize(("scale", "share"), [(3000.0, "100 %"), (8.0, "71 %"), (1.6, "5.7 %")])
+def test_shares_of_pixels_and_large_misfits_are_written_as_people_write_them(scale, share):
+    verdict = residual_map(noisy(scale=scale)[0]).verdict
+    assert f"{share} of the pixels are off" in verdict and "e+" not in verdict

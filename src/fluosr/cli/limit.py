@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +13,13 @@ import typer
 from fluosr.cli.app import app
 from fluosr.cli.options import folder_named
 from fluosr.errors import MissingMetadataError, UsageError
+from fluosr.progress import ProgressBar, duration
 
 if TYPE_CHECKING:
     from fluosr.limits import Limit
     from fluosr.optics.psf import PointSpreadFunction
+
+LONG_S = 5.0  # from here on it is said how long it takes
 
 
 @app.command()
@@ -79,19 +84,36 @@ def limit(
         from fluosr.report.limit_files import check_limit_folder
 
         check_limit_folder(output)
-    found = find_limit(
-        experiment,
-        pair,
-        _numbers(separations),
-        wanted_nm=wanted,
-        criterion=Criterion(told_apart, math.inf if equal else BALANCED),
-        slope=slope,
-    )
+    with ProgressBar() as bar:
+        found = find_limit(
+            experiment,
+            pair,
+            _numbers(separations),
+            wanted_nm=wanted,
+            criterion=Criterion(told_apart, math.inf if equal else BALANCED),
+            slope=slope,
+            on_progress=_announced(bar),
+        )
     _print(found)
     if output is not None:
         from fluosr.report.limit_files import save_limit
 
         typer.echo(f"Wrote {', '.join(str(path) for path in save_limit(found, output))}")
+
+
+def _announced(bar: ProgressBar) -> Callable[[str, int, int], None]:
+    """The bar, and where it takes long a word of how long, from the time that the first row took."""
+    started, said = time.monotonic(), False
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal said
+        seconds = (time.monotonic() - started) * total / done
+        if not said and seconds > LONG_S:
+            bar.say(f"About {duration(seconds)} of computing.")
+        said = True
+        bar.progress(stage, done, total)
+
+    return progress
 
 
 def _psf(fwhm: float | None, na: float | None, wavelength: float | None) -> PointSpreadFunction:
@@ -112,7 +134,7 @@ def _numbers(text: str) -> list[float]:
             return [float(number) for number in text.split(",")]
         start, stop, step = (float(number) for number in text.split(":"))
         count = math.floor((stop - start) / step * (1 + 1e-9)) + 1
-        if not (step > 0 and 1 <= count <= 1000):
+        if not (0 < step < math.inf and 1 <= count <= 1000):
             raise ValueError(text)
     except (ValueError, OverflowError, ZeroDivisionError):
         raise UsageError(
@@ -123,6 +145,8 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(found: Limit) -> None:
+    from fluosr.limits.table import count_of
+
     frames = found.experiment.frames
     heads = ("separation", "mean alone", "mean+cov", "(Gaussian)", "balance known to", "told apart by", "frames needed")
     lines = [heads, ("nm", "± nm", "± nm", "± nm", "mean / mean+cov", "", "mean / mean+cov")]
@@ -141,7 +165,7 @@ def _print(found: Limit) -> None:
                 f"{bound.gaussian_nm:.3g}",
                 f"{_balance(bound.mean_balance)} / {_balance(bound.covariance_balance)}",
                 ", ".join(by) or "neither",
-                f"{row.mean_frames:,} / {row.covariance_frames:,}",
+                f"{count_of(row.mean_frames)} / {count_of(row.covariance_frames)}",
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]

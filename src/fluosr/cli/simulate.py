@@ -64,7 +64,7 @@ def _film(
         float,
         typer.Option("--bleaching", min=0.0, help="bleaching time, s; 0: none. Blinking molecules die one by one"),
     ] = 20.0,
-    frame_rate: Annotated[float, typer.Option("--frame-rate", min=0.001, help="frames per second")] = 100.0,
+    frame_rate: Annotated[float, typer.Option("--frame-rate", min=0.001, max=1e6, help="frames per second")] = 100.0,
     seed: Seed = 0,
 ) -> None:
     """The options of a film, whatever it shows."""

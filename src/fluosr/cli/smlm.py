@@ -12,6 +12,7 @@ from fluosr.cli.app import simulate_app
 from fluosr.cli.options import with_options
 from fluosr.cli.simulate import film_options, say_what_was_saved
 from fluosr.errors import UsageError
+from fluosr.machine import whole_megabytes
 
 if TYPE_CHECKING:
     from fluosr.simulate.structures import Structure
@@ -96,7 +97,7 @@ def smlm(
         seed=film["seed"],
     )
     if (seconds := movie.seconds_needed()) > LONG_S:
-        size = f"{bytes_of_molecules(movie) / 2**20:.0f} MB"
+        size = whole_megabytes(bytes_of_molecules(movie))
         typer.echo(f"About {duration(seconds)} of computing and {size} of files.", err=True)
     say_what_was_saved(save_molecules(movie, output), film["frames"], field)
 

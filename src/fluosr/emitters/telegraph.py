@@ -62,7 +62,10 @@ class Telegraph:
         ):
             if not (math.isfinite(value) and 0 < value <= LARGEST_TIME_S):
                 words = name.removesuffix("_s").replace("_", " ")
-                raise UsageError(f"the {words} of blinking molecules must be positive (seconds), got {value:g}.")
+                raise UsageError(
+                    f"the {words} of blinking molecules must be positive and not above {LARGEST_TIME_S:g} seconds, got "
+                    f"{value:g}."
+                )
         if not (math.isfinite(self.photons_per_s) and self.photons_per_s > 0):
             raise UsageError(
                 f"the photons per second of a molecule that is on must be positive, got {self.photons_per_s:g}."

@@ -61,8 +61,8 @@ def describe_movie(path: StrPath, **options: Any) -> list[str]:
         f"{name}: {t} {'frame' if t == 1 else 'frames'} of {y} x {x} pixels, {movie.frames.dtype}",
         f"axes: {_axes(movie)}",
         f"size: {provenance['bytes'] / 2**20:.3g} MB",
-        f"pixel size: {_pixel_size(movie)}",
-        "frame interval: " + (f"{movie.frame_interval_s:.4g} s" if movie.frame_interval_s else "not in the file"),
+        f"pixel size: {_pixel_size(movie, options.get('pixel_size_nm'))}",
+        f"frame interval: {_frame_interval(movie, options.get('frame_interval_s'))}",
     ]
     if source.shape != movie.frames.shape:
         lines.append(f"looked at: {source.shape[0]} frames of {source.shape[1]} x {source.shape[2]} pixels")
@@ -127,14 +127,33 @@ def _axes(movie: TiffMovie) -> str:
     return "; ".join(words)
 
 
-def _pixel_size(movie: TiffMovie) -> str:
-    if movie.pixel_size_nm is not None and movie.pixel_size_nm > LARGEST_PIXEL_NM:
-        return f"not known: {print_resolution(movie.pixel_size_nm)}; give --pixel-size (nm)"
-    if movie.pixel_size_nm is not None:
-        return f"{movie.pixel_size_nm:.5g} nm"
-    sizes = movie.metadata.get("pixel_sizes_nm")
-    found = f"{sizes[0]:.5g} x {sizes[1]:.5g} nm, not square" if sizes else "not in the file"
-    return f"{found}; give --pixel-size (nm)"
+def _pixel_size(movie: TiffMovie, given_nm: float | None) -> str:
+    stated, sizes = movie.pixel_size_nm, movie.metadata.get("pixel_sizes_nm")
+    if stated is not None and stated > LARGEST_PIXEL_NM:
+        found = print_resolution(stated)
+        unknown = f"not known: {found}"
+    elif stated is not None:
+        found, unknown = f"the file says {stated:.5g} nm", ""
+    elif sizes:
+        unknown = f"{sizes[0]:.5g} x {sizes[1]:.5g} nm, not square"
+        found = f"the file says {unknown}"
+    else:
+        found = unknown = "not in the file"
+    if given_nm is not None:
+        return _given(f"{given_nm:.5g} nm", found)
+    return f"{unknown}; give --pixel-size (nm)" if unknown else f"{stated:.5g} nm"
+
+
+def _frame_interval(movie: TiffMovie, given_s: float | None) -> str:
+    stated = f"{movie.frame_interval_s:.4g} s" if movie.frame_interval_s else None
+    if given_s is not None:
+        return _given(f"{given_s:.4g} s", f"the file says {stated}" if stated else "not in the file")
+    return stated or "not in the file"
+
+
+def _given(value: str, found: str) -> str:
+    """A value that was given, and what the file says where that is not the same."""
+    return f"{value}, given" if found == f"the file says {value}" else f"{value}, given ({found})"
 
 
 def _refusals(source: FrameSelection, name: str, pixel_size_nm: float | None) -> Iterator[str]:

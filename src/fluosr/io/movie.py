@@ -22,7 +22,7 @@ from fluosr.optics.psf import AiryPSF, GaussianPSF, MeasuredPSF, PointSpreadFunc
 StrPath = str | os.PathLike[str]
 
 SAMPLED_FRAMES = 16
-PIXEL_SIZE_TOLERANCE = 0.01
+DIFFERS = 0.01  # what is given from what the file says, relative, to be worth a word
 MASK = "every value is 0 or 1: this is a mask, not what a camera recorded"
 LARGEST_PIXEL_NM = 20_000.0  # that a file is believed: programs that know no microscope write the resolution of prints
 NEGATIVE_VALUES = (
@@ -88,10 +88,13 @@ def open_movie(
         source = FrameSelection(movie.frames, chosen, window)
     pixel = _require_metadata(name, movie, pixel_size_nm, any(v is not None for v in (fwhm_nm, na, psf)))
     stated = movie.pixel_size_nm
-    if stated is not None and abs(pixel / stated - 1.0) > PIXEL_SIZE_TOLERANCE:
+    if stated is not None and abs(pixel / stated - 1.0) > DIFFERS:
         warnings.append(f"The file says {stated:.5g} nm per pixel; {pixel:.5g} nm was given and is used.")
     point_spread = choose_psf(fwhm_nm, na, wavelength_nm, psf, psf_pixel_size_nm, warnings)
     interval = movie.frame_interval_s if frame_interval_s is None else frame_interval_s
+    stated = movie.frame_interval_s
+    if stated and interval is not None and abs(interval / stated - 1.0) > DIFFERS:
+        warnings.append(f"The file says {stated:.4g} s between frames; {interval:.4g} s was given and is used.")
     acquisition = Acquisition(  # checks the field and the optics before the frames are read for the camera
         frames=source,
         pixel_size_nm=pixel,

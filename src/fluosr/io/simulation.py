@@ -123,6 +123,8 @@ def _check_range(brightest_adu: float, options: str) -> None:
 def _check_room(path: Path, need: int) -> None:
     if not path.name or path.is_dir():
         raise UsageError(f"--output {path} is a folder; name the movie to write, such as {path / 'movie.tif'}.")
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise UsageError(f"--output {path}: the movie is a TIFF, call it {path.with_suffix('.tif')}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -13,23 +12,28 @@ import numpy as np
 from fluosr.errors import UsageError
 from fluosr.limits.information import (
     Scores,
+    TooCloseError,
     best_weights,
     gaussian_information,
     inverse_of,
     mean_information,
     sandwich,
 )
-from fluosr.limits.moments import PairModel
-from fluosr.limits.scene import Experiment, Pair
+from fluosr.limits.moments import Moments, PairModel
+from fluosr.limits.scene import LARGEST, Experiment, Pair
 
 TOLD_APART = 2.0  # how many standard deviations of the separation it must be
+LEAST_DEMAND, MOST_DEMAND = 1e-3, 1e3  # how many they may be; any number of frames is finite
 BALANCED = 0.5  # largest standard deviation of the balance with which both of a pair are there for certain
 FALSE_SPLITS = 0.05
 WIDEST_FWHM, CLOSEST_FWHM = 2.0, 0.02  # separations that are searched, in widths of the PSF
+SINGULAR_EXCESS = 100.0  # the logarithm of a demand that no experiment meets, and that root finding can calculate with
 # Places of the pair on the pixels, in pixels along and across. With their mirror images they are a grid of 4 x 4; along
 # lines it hardly matters, and two stand for all.
 PHASES_LINES = ((1 / 8, 1 / 8), (3 / 8, 3 / 8))
 PHASES_POINTS = ((1 / 8, 1 / 8), (1 / 8, 3 / 8), (3 / 8, 1 / 8), (3 / 8, 3 / 8))
+
+VariancesOf = Callable[[PairModel, np.ndarray, Moments], list[float]]
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,22 @@ class Criterion:
         balanced: largest standard deviation of the balance; infinite where both are known to be equally bright.
 
     Raises:
-        UsageError: one of them is not positive.
+        UsageError: they do not lie between 1e-3 and 1e3; the balance may also lie above.
     """
 
     told_apart: float = TOLD_APART
     balanced: float = BALANCED
 
     def __post_init__(self) -> None:
-        if not 0 < self.told_apart < math.inf:
-            raise UsageError(f"told apart means a positive number of standard deviations, got {self.told_apart:g}.")
-        if not self.balanced > 0:
-            raise UsageError(f"the balance is known to a standard deviation above 0, got {self.balanced:g}.")
+        if not LEAST_DEMAND <= self.told_apart <= MOST_DEMAND:
+            raise UsageError(
+                f"told apart means {LEAST_DEMAND:g} to {MOST_DEMAND:g} standard deviations, 2 as a rule; got "
+                f"{self.told_apart:g}."
+            )
+        if not self.balanced >= LEAST_DEMAND:
+            raise UsageError(
+                f"the balance is known to a standard deviation of {LEAST_DEMAND:g} or more, got {self.balanced:g}."
+            )
 
     def demand(self, separation_nm: float, spread_nm: float, balance: float) -> float:
         """By how much the bounds are too large; at most 1 where the pair is told apart."""
@@ -102,10 +111,13 @@ class SmallestSeparation:
     Attributes:
         mean_nm: from the mean frame alone.
         covariance_nm: from mean and covariance.
+        mean_or_less, covariance_or_less: it is where the search ends, and closer ones may be told apart too.
     """
 
     mean_nm: float
     covariance_nm: float
+    mean_or_less: bool = False
+    covariance_or_less: bool = False
 
 
 def separation_bound(
@@ -130,7 +142,7 @@ def separation_bound(
     Raises:
         UsageError: a separation that is not positive, leaves the window, or is too small for the arithmetic.
     """
-    window = _checked_window(experiment, pair, separation_nm, window)
+    window = checked_window(experiment, pair, separation_nm, window)
     variances = _average(_all_variances, experiment, pair, separation_nm, window, slope)
     return SeparationBound(separation_nm, *(float(value) for value in np.sqrt(variances)))
 
@@ -155,7 +167,8 @@ def smallest_separation(
 ) -> SmallestSeparation:
     """The smallest separation that is told apart.
 
-    It is searched between a fiftieth and twice the PSF's width; where even the closest is told apart, that is it.
+    It is searched between a fiftieth and twice the PSF's width; where even the closest is told apart, that is it. A
+    pair too close for the arithmetic is not told apart.
 
     Args:
         experiment: the microscope, the camera and the movie.
@@ -172,14 +185,14 @@ def smallest_separation(
     low, high = (share * experiment.psf.fwhm_nm for share in (CLOSEST_FWHM, WIDEST_FWHM))
     window = pair.window(experiment, high)
 
-    @cache
-    def bounds(separation: float) -> list[float]:
-        return [float(v) for v in np.sqrt(_average(_variances, experiment, pair, separation, window, slope))]
-
-    def search(which: int) -> float:
+    def search(variances_of: VariancesOf) -> float:
         def excess(logarithm: float) -> float:
             separation = math.exp(logarithm)
-            return math.log(wanted.demand(separation, bounds(separation)[which], bounds(separation)[which + 2]))
+            try:
+                spread, balance = np.sqrt(_average(variances_of, experiment, pair, separation, window, slope))
+            except TooCloseError:
+                return SINGULAR_EXCESS
+            return math.log(wanted.demand(separation, float(spread), float(balance)))
 
         if excess(math.log(high)) > 0:
             return math.inf
@@ -187,14 +200,21 @@ def smallest_separation(
             return low
         return math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-3))
 
-    return SmallestSeparation(search(0), search(1))
+    mean = search(_mean_variances)
+    both = min(mean, search(_both_variances))  # whose arithmetic gives way first, and which never tells less
+    return SmallestSeparation(mean, both, mean == low, both == low)
 
 
-def _checked_window(
+def checked_window(
     experiment: Experiment, pair: Pair, separation_nm: float, window: tuple[int, int] | None
 ) -> tuple[int, int]:
-    if not 0 < separation_nm < math.inf:
-        raise UsageError(f"a separation lies above 0 nm, got {separation_nm:g}.")
+    """The window that is computed with, (Y, X) camera pixels: the one given, or as many as the pair needs.
+
+    Raises:
+        UsageError: a separation that is not positive, leaves the window, or needs more pixels than are computed with.
+    """
+    if not 0 < separation_nm <= LARGEST:
+        raise UsageError(f"a separation lies above 0 nm and not above {LARGEST:g} nm, got {separation_nm:g}.")
     if window is None:
         return pair.window(experiment, max(separation_nm, WIDEST_FWHM * experiment.psf.fwhm_nm))
     reach = experiment.pixel_size_nm * float(np.abs(pair.normal) @ np.array(window))
@@ -207,7 +227,7 @@ def _checked_window(
 
 
 def _average(
-    variances_of: Callable[[PairModel, float, float], list[float]],
+    variances_of: VariancesOf,
     experiment: Experiment,
     pair: Pair,
     separation_nm: float,
@@ -215,29 +235,34 @@ def _average(
     slope: bool,
 ) -> np.ndarray:
     """Mean over the pair's places on the pixels, for all frames."""
-    pixel = experiment.pixel_size_nm
-    found = [
-        variances_of(PairModel(experiment, pair, window, along * pixel, slope), separation_nm, across * pixel)
-        for along, across in (PHASES_LINES if pair.shape == "lines" else PHASES_POINTS)
-    ]
+    pixel, found = experiment.pixel_size_nm, []
+    for along, across in PHASES_LINES if pair.shape == "lines" else PHASES_POINTS:
+        model = PairModel(experiment, pair, window, along * pixel, slope)
+        parameters = model.parameters(separation_nm, across * pixel)
+        found.append(variances_of(model, parameters, model.moments(parameters)))
     return np.mean(found, axis=0) / experiment.frames
 
 
-def _variances(model: PairModel, separation_nm: float, centre_nm: float) -> list[float]:
-    """Of separation and balance, from the mean and from both, for one frame: the first four bounds."""
-    parameters = model.parameters(separation_nm, centre_nm)
-    moments = model.moments(parameters)
-    from_mean = inverse_of(_without_fano(mean_information(moments)))
-    from_both = inverse_of(best_weights(Scores.gaussian(moments).split(), moments)[1])
+def _mean_variances(model: PairModel, parameters: np.ndarray, moments: Moments) -> list[float]:
+    """Of separation and balance, for one frame, from the mean."""
+    return _of_pair(model, parameters, _without_fano(mean_information(moments)))
+
+
+def _both_variances(model: PairModel, parameters: np.ndarray, moments: Moments) -> list[float]:
+    """Of separation and balance, for one frame, from mean and covariance."""
+    return _of_pair(model, parameters, best_weights(Scores.gaussian(moments).split(), moments)[1])
+
+
+def _of_pair(model: PairModel, parameters: np.ndarray, information: np.ndarray) -> list[float]:
+    """Least variances of separation and balance for this information."""
+    variances = np.diagonal(inverse_of(information))
     d, imbalance, photons = (model.names.index(name) for name in ("separation_nm", "imbalance", "photons"))
-    total = parameters[photons] ** 2
-    both = (from_mean, from_both)
-    return [float(v[d, d]) for v in both] + [float(v[imbalance, imbalance] / total) for v in both]
+    return [float(variances[d]), float(variances[imbalance] / parameters[photons] ** 2)]
 
 
-def _all_variances(model: PairModel, separation_nm: float, centre_nm: float) -> list[float]:
+def _all_variances(model: PairModel, parameters: np.ndarray, moments: Moments) -> list[float]:
     """For one frame, in the order of :class:`SeparationBound`."""
-    moments = model.moments(model.parameters(separation_nm, centre_nm))
+    mean, both = (find(model, parameters, moments) for find in (_mean_variances, _both_variances))
     scores = Scores.gaussian(moments)
     steady = np.diag(moments.mean + model.experiment.read_noise_e**2)
     d = model.names.index("separation_nm")
@@ -246,7 +271,7 @@ def _all_variances(model: PairModel, separation_nm: float, centre_nm: float) -> 
         inverse_of(gaussian_information(scores, moments)),
         sandwich(scores, moments),
     )
-    return _variances(model, separation_nm, centre_nm) + [float(v[d, d]) for v in more]
+    return [mean[0], both[0], mean[1], both[1], *(float(v[d, d]) for v in more)]
 
 
 def _without_fano(information: np.ndarray) -> np.ndarray:

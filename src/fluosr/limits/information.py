@@ -16,10 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fluosr.errors import UsageError
-from fluosr.limits.moments import Moments
+from fluosr.limits.moments import Moments, without_traces
 
 SINGULAR = 1e-12  # least eigenvalue of an information matrix scaled to a unit diagonal
 NEGLIGIBLE = 1e-11  # eigenvalue, likewise, under which a combination of estimating functions is left out
+
+
+class TooCloseError(UsageError):
+    """Two so close that the arithmetic cannot tell their places from their brightnesses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,8 @@ class Scores:
     def gaussian(cls, moments: Moments) -> Scores:
         """Those that the score of a Gaussian adds up, K of each."""
         inverse = _inverse(moments.covariance)
-        return cls(moments.mean_slopes @ inverse, inverse @ moments.covariance_slopes @ inverse)
+        half = without_traces(inverse @ moments.covariance_slopes)
+        return cls(moments.mean_slopes @ inverse, without_traces(half @ inverse))
 
     def split(self) -> Scores:
         """With diagonals and the rest of the quadratic ones apart: pixels alone hold shot noise, pairs of them none."""
@@ -150,7 +155,8 @@ def inverse_of(information: np.ndarray) -> np.ndarray:
     """Inverse of an information matrix, (K, K), whatever the units of its parameters.
 
     Raises:
-        UsageError: it is singular to the precision of the arithmetic.
+        TooCloseError: it is singular to the precision of the arithmetic.
+        UsageError: some of the unknowns do not change the frames at all.
     """
     size = np.sqrt(np.diagonal(information))
     scale = np.outer(size, size)
@@ -158,7 +164,7 @@ def inverse_of(information: np.ndarray) -> np.ndarray:
         raise UsageError("the frames tell nothing about some of the unknowns; is there any light?")
     values, vectors = np.linalg.eigh(information / scale)
     if values[0] < SINGULAR:
-        raise UsageError(
+        raise TooCloseError(
             "the two are too close for the arithmetic: their positions cannot be told from their brightnesses to 12 "
             "digits. Give larger separations."
         )
@@ -175,4 +181,4 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
             "pixels at the rim get no light and have no noise: give a background or a read noise above 0."
         ) from None
     inverse = cho_solve(factor, np.eye(len(matrix)))
-    return (inverse + inverse.T) / 2.0
+    return without_traces((inverse + inverse.T) / 2.0)

@@ -10,6 +10,8 @@ import numpy as np
 from fluosr.limits.response import pixel_response
 from fluosr.limits.scene import Experiment, Pair, sigma_nm
 
+TRACE = 1e-150  # the square of which is still an ordinary number
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -32,6 +34,11 @@ class Moments:
     response: np.ndarray
     emission: np.ndarray
     fano_factor: float
+
+
+def without_traces(values: np.ndarray) -> np.ndarray:
+    """Far from the pair light falls to 1e-300: it changes no sum, and processors take ten times as long for it."""
+    return np.where(np.abs(values) < TRACE, 0.0, values)
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,7 @@ class PairModel:
         diagonal = np.arange(pixels)
         covariance[diagonal, diagonal] += mean + self.experiment.read_noise_e**2
         covariance_slopes[:, diagonal, diagonal] += mean_slopes
+        covariance, covariance_slopes = without_traces(covariance), without_traces(covariance_slopes)
         return Moments(
             mean, covariance, mean_slopes, covariance_slopes, np.hstack(responses), np.concatenate(emissions), kappa
         )

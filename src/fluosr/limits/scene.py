@@ -59,8 +59,7 @@ class Experiment:
         ):
             value = getattr(self, name)
             if not 0 <= value <= LARGEST:
-                wrong = f"lie above {LARGEST:g}" if value > LARGEST else "be negative"
-                raise UsageError(f"{words} must not {wrong}, got {value:g}.")
+                raise UsageError(f"{words} must not be negative nor above {LARGEST:g}, got {value:g}.")
         if self.frames < 2:
             raise UsageError(f"a covariance needs at least 2 frames, got {self.frames}; some hundreds are good.")
         if self.frames > LARGEST:

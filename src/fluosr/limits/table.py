@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fluosr.errors import UsageError
 from fluosr.limits.bound import (
+    WIDEST_FWHM,
     Criterion,
     SeparationBound,
     SmallestSeparation,
     chance_of_two,
+    checked_window,
     separation_bound,
     smallest_separation,
 )
-from fluosr.limits.scene import Experiment, Pair
+from fluosr.limits.scene import LARGEST, Experiment, Pair
 
 FEW_BURSTS = 100  # of each line in the whole movie
 FEW_PHOTONS = 20.0  # of the brightest pixel in the whole movie
 DIFFERS = 1.05  # ratio of two bounds from which on it is worth a word
 MOST_ROWS = 1000
+ROWS_OF_SEARCH = 6  # the search for the smallest separation takes as long as so many rows
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,15 @@ class Limit:
     def sentences(self) -> list[str]:
         """The answer in plain words."""
         frames = self.experiment.frames
+        found = self.smallest
         smallest = [
-            f"{nm:.3g} nm" if math.isfinite(nm) else "none up to twice the PSF's width"
-            for nm in (self.smallest.mean_nm, self.smallest.covariance_nm)
+            "none up to twice the PSF's width"
+            if not math.isfinite(nm)
+            else f"{nm:.3g} nm" + (" or less (no closer pair was searched)" if or_less else "")
+            for nm, or_less in (
+                (found.mean_nm, found.mean_or_less),
+                (found.covariance_nm, found.covariance_or_less),
+            )
         ]
         said = [
             f"The smallest separation told apart with {frames:,} frames: {smallest[0]} by the mean alone, "
@@ -101,10 +110,15 @@ class Limit:
             said.insert(
                 0,
                 f"With this experiment two {self.pair.shape} {row.bound.separation_nm:g} nm apart are {verdict}. "
-                f"Frames needed: {row.mean_frames:,} for the mean alone, {row.covariance_frames:,} for mean and "
-                f"covariance; the movie has {frames:,}.",
+                f"Frames needed: {count_of(row.mean_frames)} for the mean alone, {count_of(row.covariance_frames)} for "
+                f"mean and covariance; the movie has {frames:,}.",
             )
         return said
+
+
+def count_of(frames: int) -> str:
+    """A number of frames; of more than any movie has, no more than that."""
+    return f"{frames:,}" if frames <= LARGEST else "more than 1e9"
 
 
 def find_limit(
@@ -115,6 +129,7 @@ def find_limit(
     wanted_nm: float | None = None,
     criterion: Criterion | None = None,
     slope: bool = False,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Limit:
     """Bounds for several separations, and what follows from them.
 
@@ -125,6 +140,7 @@ def find_limit(
         wanted_nm: a separation to answer for in words.
         criterion: when a pair counts as told apart.
         slope: the background may also be inclined.
+        on_progress: called with a stage, what is done and what there is to do, after each row and at the end.
 
     Raises:
         UsageError: no separations, too many, or one that cannot be.
@@ -140,10 +156,20 @@ def find_limit(
         chances = [chance_of_two(spread, separation) for spread, _ in known]
         return Row(bound, frames[0], frames[1], chances[0], chances[1])
 
-    rows = tuple(row(separation) for separation in sorted(set(separations_nm)))
-    wanted = None if wanted_nm is None else row(wanted_nm)
+    separations = sorted(set(separations_nm))
+    asked = separations if wanted_nm is None else [*separations, wanted_nm]
+    work = [math.prod(checked_window(experiment, pair, nm, None)) ** 3 for nm in asked]
+    total = sum(work) + ROWS_OF_SEARCH * math.prod(pair.window(experiment, WIDEST_FWHM * experiment.psf.fwhm_nm)) ** 3
+    found = []
+    for number, separation in enumerate(asked, 1):
+        found.append(row(separation))
+        if on_progress is not None:
+            on_progress("bounds", sum(work[:number]), total)
+    rows, wanted = tuple(found[: len(separations)]), None if wanted_nm is None else found[-1]
     smallest = smallest_separation(experiment, pair, criterion=criterion, slope=slope)
-    said = _warnings(experiment, pair, criterion, [*rows, *([wanted] if wanted else [])])
+    if on_progress is not None:
+        on_progress("bounds", total, total)
+    said = _warnings(experiment, pair, criterion, found)
     if wanted is not None:
         said += _few_frames(experiment, pair, wanted)
     return Limit(experiment, pair, criterion, rows, smallest, wanted, tuple(said))
@@ -193,8 +219,8 @@ def _few_frames(experiment: Experiment, pair: Pair, wanted: Row) -> list[str]:
         return []
     few, enough = wanted.covariance_frames, math.ceil(FEW_BURSTS / per_frame)
     return [
-        f"The {few:,} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
-        f"{pair.shape}: take their number for an order of magnitude, and rather {enough:,} frames."
+        f"The {count_of(few)} frames that mean and covariance need hold {few * per_frame:.2g} bursts of each of the "
+        f"{pair.shape}: take their number for an order of magnitude, and rather {count_of(enough)} frames."
     ]
 
 

@@ -152,9 +152,9 @@ def _verdict(
     if rms > MOST_RMS + slack:
         faults.append(size)
     if beyond > MOST_BEYOND_3 + 3.0 * math.sqrt(0.0027 / n):
-        faults.append(
-            f"{100 * beyond:.2g} % of the pixels are off by more than 3 times their noise (up to {maximum:.3g})"
-        )
+        share = f"{100 * beyond:.0f}" if beyond >= 0.1 else f"{100 * beyond:.2g}"
+        most = f"{maximum:.0f}" if maximum >= 100 else f"{maximum:.3g}"
+        faults.append(f"{share} % of the pixels are off by more than 3 times their noise (up to {most})")
     if faults:
         return False, "Structure is left: " + ", ".join(faults) + "."
     if rms < LEAST_RMS - slack:

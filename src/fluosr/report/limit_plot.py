@@ -65,12 +65,14 @@ def _draw_bounds(axes: Axes, limit: Limit) -> None:
 def _draw_frames(axes: Axes, limit: Limit) -> None:
     separations = np.array([row.bound.separation_nm for row in limit.rows])
     frames = limit.experiment.frames
-    for colour, needed, smallest, corner in (
-        (BLUE, [row.mean_frames for row in limit.rows], limit.smallest.mean_nm, (8, 7)),
-        (ORANGE, [row.covariance_frames for row in limit.rows], limit.smallest.covariance_nm, (-8, -15)),
+    rows, found = limit.rows, limit.smallest
+    for colour, needed, smallest, or_less, corner in (
+        (BLUE, [row.mean_frames for row in rows], found.mean_nm, found.mean_or_less, (8, 7)),
+        (ORANGE, [row.covariance_frames for row in rows], found.covariance_nm, found.covariance_or_less, (-8, -15)),
     ):
         x, y = separations, np.array(needed, float)
-        if separations[0] < smallest < separations[-1]:  # the curve goes through the point that is marked
+        # The curve goes through the point that is marked; where the search only ends, there is none.
+        if separations[0] < smallest < separations[-1] and not or_less:
             place = int(np.searchsorted(x, smallest))
             axes.plot(np.insert(x, place, smallest), np.insert(y, place, frames), color=colour, linewidth=2.2)
             axes.plot(x, y, "o", color=colour, markersize=4)
@@ -96,7 +98,9 @@ def _dress(axes: Axes, separations: np.ndarray, title: str, y_label: str) -> Non
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000 * low else (1.0,), numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}" if 1 <= value < 1e7 else f"{value:g}")
+    )
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.annotate(

@@ -106,7 +106,9 @@ class SimulatedMovie:
             if not (math.isfinite(value) and value > 0):
                 raise UsageError(f"a simulated movie needs a positive {name}, got {value}.")
         if not (math.isfinite(self.background_fraction) and self.background_fraction >= 0):
-            raise UsageError(f"the background must not be negative, got {self.background_fraction} of the peak.")
+            raise UsageError(
+                f"the background is a finite number of 0 or more, got {self.background_fraction:g} of the peak."
+            )
         if self.emitters.bleaches and self.bleaching_time_s is not None:
             raise UsageError(
                 "bleaching is told twice: by the movie (bleaching_time_s) and by its emitters. Give it to one of them."
