@@ -102,7 +102,7 @@ ROWS = [
         "colorme",
         "colorme",
         PLAIN | {"penalty": "l1", "sparsity": 4.0},
-        CHOOSING | {"sparsity": None},
+        CHOOSING | {"sparsity": None, "iterations": 100},
         shift_tolerance=0.1,
         blinking=True,
     ),
@@ -177,6 +177,8 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Laws ask nothing of how well a prior is chosen, but run the choice many times."""
     monkeypatch.setattr("fluosr.methods.covariance.regularisation.TRIAL_ITERATIONS", 4)
+    for module in ("regularisation", "maker"):
+        monkeypatch.setattr(f"fluosr.methods.covariance.{module}.SPARSITIES", (2.0, 0.5))
 
 
 @pytest.fixture(autouse=True)
