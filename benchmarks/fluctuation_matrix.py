@@ -285,7 +285,8 @@ def _lines(cells: dict[str, dict[str, Any]], seeds: int) -> Table:
         "Smallest separation resolved in 90 % of the seeds, nm",
         ("sample", "photons", "frames", "kappa", "seeds", *methods, "fell back", "limit: mean", "limit: both"),
         "Settings and columns as above; '-': no pair up to 300 nm, or not the widest; empty: not run yet. 'Fell back': "
-        "movies in which covariance fitted the mean frame alone.",
+        "movies in which covariance fitted the mean frame alone. WARNING: images of beads or spots dip by chance: what "
+        "lies below the limit, or below the width of the lines, is no resolution.",
     )
     for setting in _settings(SAMPLES[:2]):
         by_method = {name: _good(cells, setting, name, seeds) for name in methods}
